@@ -1,0 +1,53 @@
+"""The document that crosses from compiler to runtime: one stage, ready to run, as JSON."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from compiler.artifacts import InputRecord
+from compiler.schema.base import Count, Record
+from compiler.schema.model import Layout
+from compiler.stages import AnyStage
+
+FORMAT = 1
+
+
+class Placement(Record):
+    """Where and how a stage is computed; none of it bears identity."""
+
+    layout: Layout = Layout()
+    micro_batch_size: Count | None = None
+    """Rows of one forward pass on one rank; the whole share of the rank where absent."""
+    threads: Count = 1
+    """CPU threads of each rank."""
+    checkpoint_every_steps: int = Field(200, ge=0)
+    """Optimizer steps between resumable checkpoints; 0 saves none."""
+
+
+class ManifestInput(InputRecord):
+    """One input: where it came from and where it lies."""
+
+    path: str
+
+
+class Manifest(Record):
+    """One stage, ready to run: `python -P -m runtime MANIFEST`."""
+
+    format: Literal[1] = FORMAT
+    label: str
+    stage: AnyStage
+    """Refs are labels; `inputs` tells what each of them is."""
+    identity: dict[str, Any]
+    """The stage as it was hashed: refs replaced by fingerprints."""
+    fingerprint: str
+    placement: Placement
+    inputs: dict[str, ManifestInput]
+    """By label."""
+    output: str
+    """The artifact's folder, once sealed."""
+    scratch: str
+    """Where the stage keeps what it needs to resume; removed when the artifact is sealed."""
+    journal: str
+    """Append-only event log of this stage in its run, JSON lines."""
+    planned: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,31 @@
+"""The only Jinja environment: words from `templates/`, never decisions."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2", "html")),
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `templates/<template>` with these values; an undefined variable is an error."""
+    return _environment().get_template(template).render(**values)
+
+
+def template_text(template: str) -> str:
+    """The source of a template, for hashing and for keeping beside what was made with it."""
+    return (TEMPLATES / template).read_text(encoding="utf-8")

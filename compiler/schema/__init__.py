@@ -1,0 +1,1 @@
+"""The spec language: frozen, closed pydantic records, nothing else."""

@@ -1,0 +1,55 @@
+"""What every record of the language shares, and the scalar types that a person writes."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A frozen, closed value: unknown keys, wrong types, infinities and NaN are refused.
+
+    Records are validated from JSON (`model_validate_json`), never coerced: "5" is not 5 and true is not 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Marks a field that may also be written as a name: the record stands in this section of the spec."""
+
+    section: str
+
+
+@dataclass(frozen=True)
+class Accepts:
+    """Marks a field that holds a ref: the name of a stage (or `stage.output`) that makes this artifact kind."""
+
+    artifact: str
+
+
+_SUFFIXES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
+_COUNT = re.compile(r"(?P<number>[0-9][0-9_]*(\.[0-9]+)?)(?P<suffix>[kKMBGT])")
+
+
+def parse_count(value: Any) -> Any:
+    """`8T` -> 8_000_000_000_000, `4k` -> 4000, `1.5M` -> 1_500_000; anything else is returned as it came."""
+    if not isinstance(value, str):
+        return value
+    match = _COUNT.fullmatch(value.strip())
+    if match is None:
+        return value
+    count = float(match["number"].replace("_", "")) * _SUFFIXES[match["suffix"]]
+    return int(count) if count == int(count) else value
+
+
+Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
+"""A positive whole number, which may be written `8T`, `340B`, `4k` (decimal suffixes)."""
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]

@@ -1,0 +1,52 @@
+"""How a model is trained: optimizer, learning rate, batch ramp."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from compiler.schema.base import Count, NonNegative, Positive, Record
+
+
+class Optimizer(Record):
+    """Megatron-core's Adam (AdamW: decoupled weight decay, none on norms and biases)."""
+
+    beta1: Annotated[float, Field(ge=0, lt=1)]
+    beta2: Annotated[float, Field(ge=0, lt=1)]
+    epsilon: Positive
+    weight_decay: NonNegative
+    clip_grad: NonNegative
+    """Largest global gradient norm; 0 does not clip."""
+
+
+class LearningRate(Record):
+    """The learning rate over a stage (or one phase of it)."""
+
+    shape: Literal["constant", "linear", "cosine"]
+    """How it goes from `start` to `end` once warm-up is over."""
+    start: Positive
+    end: NonNegative
+    """Rate at the last step; equal to `start` for a constant rate."""
+    warmup_steps: Annotated[int, Field(ge=0)]
+    """Steps of linear warm-up from 0 to `start`."""
+
+    def at(self, step: int, num_steps: int) -> float:
+        """The rate used by optimizer step `step`, 0-based, of `num_steps`."""
+        import math
+
+        if step < self.warmup_steps:
+            return self.start * (step + 1) / self.warmup_steps
+        if self.shape == "constant":
+            return self.start
+        span = max(1, num_steps - 1 - self.warmup_steps)
+        done = min(1.0, (step - self.warmup_steps) / span)
+        if self.shape == "linear":
+            return self.start + (self.end - self.start) * done
+        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class RampStep(Record):
+    """One step of a batch ramp: this many tokens at this global batch size."""
+
+    global_batch_size: Count
+    """in sequences"""
+    tokens: Count

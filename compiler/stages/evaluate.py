@@ -1,0 +1,22 @@
+"""evaluate: a policy answers held-out prompts and is checked."""
+
+from typing import Annotated, ClassVar, Literal
+
+from compiler.artifacts import Kind
+from compiler.schema.base import Count, Piece, Seed
+from compiler.schema.judges import RewardModelJudge
+from compiler.stages.base import PolicyRef, PromptsRef, Stage
+
+
+class Evaluate(Stage):
+    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward if a judge is named."""
+
+    output: ClassVar[Kind] = Kind.EVALUATION
+    uses_engine: ClassVar[bool] = True
+
+    kind: Literal["evaluate"]
+    policy: PolicyRef
+    prompts: PromptsRef
+    max_new_tokens: Count
+    reward: Annotated[RewardModelJudge, Piece("judges")] | None = None
+    seed: Seed

@@ -1,0 +1,25 @@
+"""prompts: make prompts with a generator, keeping only those that belong to the named parts of a split."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from compiler.artifacts import Kind
+from compiler.schema.base import Count, Piece, Seed
+from compiler.schema.data import Split
+from compiler.schema.generators import Generator
+from compiler.stages.base import Stage
+
+
+class Prompts(Stage):
+    """Distinct prompts; each belongs to one of `parts` of the split, whoever generated it."""
+
+    output: ClassVar[Kind] = Kind.PROMPTS
+
+    kind: Literal["prompts"]
+    generator: Annotated[Generator, Piece("generators")]
+    count: Count
+    """Rows wanted, over all families."""
+    split: Annotated[Split, Piece("splits")]
+    parts: Annotated[tuple[str, ...], Field(min_length=1)]
+    seed: Seed

@@ -1,0 +1,27 @@
+"""sft: supervised fine-tuning on dialogues, loss on the assistant's tokens only."""
+
+from typing import Annotated, ClassVar, Literal
+
+from compiler.artifacts import Kind
+from compiler.schema.base import Count, Piece, Seed
+from compiler.schema.model import Precision
+from compiler.schema.training import LearningRate, Optimizer
+from compiler.stages.base import DialoguesRef, PolicyRef, Stage
+
+
+class Sft(Stage):
+    """L = - sum_t m_t log p(y_t | y_<t) / sum_t m_t over each global batch, m_t = 1 on assistant tokens."""
+
+    output: ClassVar[Kind] = Kind.POLICY
+    uses_engine: ClassVar[bool] = True
+
+    kind: Literal["sft"]
+    init: PolicyRef
+    data: DialoguesRef
+    epochs: Count
+    global_batch_size: Count
+    """in dialogues"""
+    learning_rate: LearningRate
+    optimizer: Annotated[Optimizer, Piece("optimizers")]
+    precision: Annotated[Precision, Piece("precisions")]
+    seed: Seed

@@ -1,0 +1,16 @@
+"""tokenize: dialogues to megatron-core's indexed datasets."""
+
+from typing import ClassVar, Literal
+
+from compiler.artifacts import Kind
+from compiler.stages.base import DialoguesRef, Stage, TokenizerRef
+
+
+class Tokenize(Stage):
+    """Each dialogue is written by the tokenizer's chat template and becomes one document, end token included."""
+
+    output: ClassVar[Kind] = Kind.TOKENS
+
+    kind: Literal["tokenize"]
+    data: DialoguesRef
+    tokenizer: TokenizerRef

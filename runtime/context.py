@@ -1,0 +1,57 @@
+"""What a stage's `run` is given: its inputs, its output folder, its scratch, its journal."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.manifest import Manifest, Placement
+
+Facts = Mapping[str, Any]
+"""What a stage tells about its result; kept in the artifact's record, JSON values only."""
+
+
+def append_event(journal: Path, event: str, **fields: Any) -> None:
+    """Appends one JSON line in a single write, so that lines of several writers never mix."""
+    line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, sort_keys=True) + "\n"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The world of one stage on one rank."""
+
+    manifest: Manifest
+    rank: int
+    world_size: int
+    output: Path
+    """An unsealed folder; what is written here becomes the artifact."""
+    rendezvous: Path
+    """A file path, unique to this attempt, at which the ranks find each other."""
+
+    @property
+    def placement(self) -> Placement:
+        """Layout, micro-batch, threads."""
+        return self.manifest.placement
+
+    @property
+    def scratch(self) -> Path:
+        """Survives interruptions; what a stage finds here at its start is what it left."""
+        return Path(self.manifest.scratch)
+
+    def input(self, ref: str) -> Path:
+        """The sealed folder of the artifact that this ref names."""
+        return Path(self.manifest.inputs[ref].path)
+
+    def progress(self, **fields: Any) -> None:
+        """Tells where the stage is: `done`, `total`, `unit`, and what else is worth watching. Rank 0 only writes."""
+        if self.rank == 0:
+            append_event(Path(self.manifest.journal), "progress", **fields)

@@ -1,0 +1,82 @@
+"""The store: artifacts by fingerprint. What looks finished is finished.
+
+An artifact is written under a partial name, hashed, given its record, fsynced, then renamed. A lock on the
+fingerprint's scratch keeps two workers of the same artifact apart; the second finds it sealed.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compiler.artifacts import ArtifactRecord
+
+RECORD = "artifact.json"
+
+
+def is_sealed(artifact: Path) -> bool:
+    """Whether the artifact's folder is there and has its record."""
+    return (artifact / RECORD).is_file()
+
+
+def read_record(artifact: Path) -> ArtifactRecord:
+    """The record that seals this artifact."""
+    return ArtifactRecord.model_validate_json((artifact / RECORD).read_bytes())
+
+
+@contextmanager
+def exclusive(scratch: Path) -> Iterator[bool]:
+    """Holds the scratch of one fingerprint; waits for another worker that holds it. Yields whether it had to wait."""
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    lock = scratch.with_name(scratch.name + ".lock")
+    with lock.open("w") as handle:
+        waited = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield waited
+
+
+def partial_folder(artifact: Path) -> Path:
+    """An empty folder beside the artifact's final place; what an earlier attempt left there is dropped."""
+    partial = artifact.with_name(artifact.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Relative path -> sha256 of the content, sorted by path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def seal(partial: Path, artifact: Path, record: ArtifactRecord) -> None:
+    """Writes the record, makes everything durable, and gives the artifact its name in one step."""
+    (partial / RECORD).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+    for path in sorted(partial.rglob("*")):
+        _fsync(path)
+    _fsync(partial)
+    if is_sealed(artifact):
+        shutil.rmtree(partial)
+        return
+    os.rename(partial, artifact)
+    _fsync(artifact.parent)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
