@@ -26,3 +26,7 @@ class Stage(Record):
     """The artifact kind that the stage makes."""
     uses_engine: ClassVar[bool] = False
     """Whether it computes with the model engine (and so needs torch, and a layout)."""
+
+    def templates(self) -> tuple[str, ...]:
+        """Templates whose words shape the result; they are hashed by content."""
+        return ()

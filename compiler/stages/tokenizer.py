@@ -21,3 +21,7 @@ class Tokenizer(Stage):
     """At most; small data may give fewer."""
     chat_template: ChatTemplate
     """How conversations are written, for every model that uses this tokenizer."""
+
+    def templates(self) -> tuple[str, ...]:
+        """The chat template: its text goes into the artifact."""
+        return (f"chat/{self.chat_template}.j2",)

@@ -1,0 +1,1 @@
+"""The workshop of the plan pass: identity, reuse, cost."""
