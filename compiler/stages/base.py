@@ -24,8 +24,6 @@ class Stage(Record):
     """Hashed with the record: bump it when the same fields come to mean something else."""
     output: ClassVar[Kind]
     """The artifact kind that the stage makes."""
-    uses_engine: ClassVar[bool] = False
-    """Whether it computes with the model engine (and so needs torch, and a layout)."""
 
     def templates(self) -> tuple[str, ...]:
         """Templates whose words shape the result; they are hashed by content."""

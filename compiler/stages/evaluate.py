@@ -12,7 +12,6 @@ class Evaluate(Stage):
     """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward if a judge is named."""
 
     output: ClassVar[Kind] = Kind.EVALUATION
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["evaluate"]
     policy: PolicyRef

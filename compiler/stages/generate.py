@@ -22,7 +22,6 @@ class Generate(Stage):
     """`samples` answers to each prompt; a row's randomness comes from (seed, prompt, sample index) alone."""
 
     output: ClassVar[Kind] = Kind.RESPONSES
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["generate"]
     policy: PolicyRef

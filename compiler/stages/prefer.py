@@ -14,7 +14,6 @@ class Prefer(Stage):
     """Trains `init` on pairs; the reference's log-probabilities are computed once, before the first step."""
 
     output: ClassVar[Kind] = Kind.POLICY
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["prefer"]
     init: PolicyRef

@@ -30,7 +30,6 @@ class Pretrain(Stage):
     """Trains on packed sequences of the model's seq_length, loss on every token."""
 
     output: ClassVar[Kind] = Kind.POLICY
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["pretrain"]
     model: Annotated[ModelSpec, Piece("models")] | None = None

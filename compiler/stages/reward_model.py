@@ -17,7 +17,6 @@ class RewardModel(Stage):
     """
 
     output: ClassVar[Kind] = Kind.REWARD_MODEL
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["reward_model"]
     init: PolicyRef

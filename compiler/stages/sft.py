@@ -13,7 +13,6 @@ class Sft(Stage):
     """L = - sum_t m_t log p(y_t | y_<t) / sum_t m_t over each global batch, m_t = 1 on assistant tokens."""
 
     output: ClassVar[Kind] = Kind.POLICY
-    uses_engine: ClassVar[bool] = True
 
     kind: Literal["sft"]
     init: PolicyRef

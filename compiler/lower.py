@@ -1,0 +1,94 @@
+"""Pass 6, Plan -> Bundle: the run directory as text, not yet written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.manifest import Manifest, ManifestInput
+from compiler.plan import Plan, PlannedStage, plan_json
+from compiler.planning.inventory import artifact_path
+from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A run directory as text: relative path -> content."""
+
+    name: str
+    files: Mapping[str, str]
+
+
+def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], extra: Mapping[str, str]) -> Bundle:
+    """One manifest for each stage that runs, the job list, and the plan; `extra` files are kept beside them.
+
+    `store` and `run` are where artifacts and this run will live; both become absolute paths in the manifests.
+    """
+    store, run = store.resolve(), run.resolve()
+    stages = {stage.label: stage for stage in plan.stages}
+    files = {
+        manifest_name(stage.label): _manifest(stage, stages, store, run, provenance).model_dump_json(indent=1)
+        for stage in plan.to_run
+    }
+    files[JOBS] = RunJobs(
+        name=plan.name,
+        cluster=plan.cluster.name,
+        cores=plan.cores,
+        jobs=tuple(_job(stage, stages, store) for stage in plan.stages),
+    ).model_dump_json(indent=1)
+    files[PLAN] = json.dumps(plan_json(plan), indent=1)
+    return Bundle(plan.name, {**files, **extra})
+
+
+def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path) -> RunJob:
+    return RunJob(
+        label=stage.label,
+        kind=stage.kind,
+        action=stage.action,
+        reason=stage.reason,
+        same_as=stage.same_as,
+        needs=tuple(dict.fromkeys(stages[need].same_as for need in stage.needs)),
+        artifact=str(artifact_path(store, stage.kind, stage.fingerprint)),
+        ranks=stage.placement.layout.world_size,
+        cores=stage.cores,
+        urgency=stage.urgency,
+        planned_s=stage.wall_s,
+    )
+
+
+def _manifest(
+    stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, run: Path, provenance: Mapping[str, Any]
+) -> Manifest:
+    return Manifest.model_construct(
+        format=1,
+        label=stage.label,
+        stage=stage.stage,
+        identity=dict(stage.identity),
+        fingerprint=stage.fingerprint,
+        placement=stage.placement,
+        inputs={need: _input(stages[need], store) for need in stage.needs},
+        output=str(artifact_path(store, stage.kind, stage.fingerprint)),
+        scratch=str(store / "scratch" / stage.fingerprint),
+        journal=str(journal_path(run, stage.label)),
+        planned={
+            "wall_s": stage.wall_s,
+            "speed_wall_s": stage.speed_wall_s,
+            "basis": stage.basis,
+            "rows": stage.work.rows,
+            "steps": stage.work.steps,
+            "tokens": stage.work.tokens,
+            "flops": stage.work.flops,
+            "parameters": stage.parameters.total if stage.parameters else None,
+        },
+        provenance=dict(provenance),
+    )
+
+
+def _input(stage: PlannedStage, store: Path) -> ManifestInput:
+    return ManifestInput(
+        stage=stage.label,
+        kind=stage.kind,
+        fingerprint=stage.fingerprint,
+        path=str(artifact_path(store, stage.kind, stage.fingerprint)),
+    )

@@ -1,0 +1,245 @@
+"""Pass 5, (StageGraph, Cluster, Inventory) -> Plan: every stage with its identity, cost, action and reason."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from compiler.graph import StageGraph
+from compiler.manifest import Placement
+from compiler.planning.cost import corrections, cost_of
+from compiler.planning.fingerprint import fingerprint, identity
+from compiler.planning.inventory import Inventory
+from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
+from compiler.planning.reuse import why_reused, why_run
+from compiler.planning.schedule import Slot, makespan, urgency
+from compiler.planning.workload import Work, model_label, work_of
+from compiler.schema.cluster import Cluster
+from compiler.stages import Stage
+
+Action = Literal["run", "reuse", "skip"]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage: what it is, whether it runs, and what it should take."""
+
+    label: str
+    stage: Stage
+    kind: str
+    identity: Mapping[str, Any]
+    fingerprint: str
+    action: Action
+    reason: str
+    needs: tuple[str, ...]
+    same_as: str
+    """The first stage with this fingerprint; the label itself, unless the stage is computed under another name."""
+    placement: Placement
+    work: Work
+    parameters: Parameters | None
+    """Of the model that the stage trains or runs."""
+    wall_s: float
+    speed_wall_s: float
+    """By the cluster's speeds alone, before correction by earlier stages."""
+    basis: str
+    urgency: float = 0.0
+
+    @property
+    def cores(self) -> int:
+        """CPU cores that the stage keeps busy."""
+        return self.placement.layout.world_size * self.placement.threads
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every stage in topological order, and the sums."""
+
+    name: str
+    cluster: Cluster
+    cores: int
+    stages: tuple[PlannedStage, ...]
+    wall_s: float
+    """Of the whole run, stages side by side within the cores."""
+
+    @property
+    def to_run(self) -> tuple[PlannedStage, ...]:
+        """The stages that will run."""
+        return tuple(stage for stage in self.stages if stage.action == "run")
+
+
+def make_plan(graph: StageGraph, cluster: Cluster, inventory: Inventory, *, cores: int, now: datetime) -> Plan:
+    """Plans the whole graph; pure: the same arguments give the same plan."""
+    cores = cluster.cores or cores
+    stages = _identified(graph)
+    actions = _actions(stages, graph, inventory)
+    names = {stage.fingerprint: stage.label for stage in reversed(stages)}
+    fixes = corrections(inventory)
+    works: dict[str, Work] = {}
+    planned = []
+    for stage in stages:
+        works[stage.label] = work = work_of(stage.label, stage.stage, works, graph)
+        planned.append(_planned(stage, actions[stage.label], work, graph, cluster, inventory, names, fixes, now))
+    first = {stage.label: stage.same_as for stage in planned}
+    slots = [
+        Slot(stage.label, tuple(first[need] for need in stage.needs), stage.cores, stage.wall_s)
+        for stage in planned
+        if stage.action == "run"
+    ]
+    ranks = urgency(slots)
+    return Plan(
+        graph.name,
+        cluster,
+        cores,
+        tuple(replace(stage, urgency=ranks.get(stage.label, 0.0)) for stage in planned),
+        makespan(slots, cores),
+    )
+
+
+@dataclass(frozen=True)
+class _Identified:
+    label: str
+    stage: Stage
+    identity: Mapping[str, Any]
+    fingerprint: str
+
+
+def _identified(graph: StageGraph) -> Sequence[_Identified]:
+    prints: dict[str, str] = {}
+    found = []
+    for label in graph.order():
+        stage = graph.stage(label).stage
+        what = identity(stage, lambda ref: prints[ref])
+        prints[label] = fingerprint(what)
+        found.append(_Identified(label, stage, what, prints[label]))
+    return found
+
+
+def _actions(stages: Sequence[_Identified], graph: StageGraph, inventory: Inventory) -> Mapping[str, Action]:
+    """Leaves must be sealed in the end; what is not sealed runs, and so does every unsealed input of what runs."""
+    actions: dict[str, Action] = {}
+    wanted = {stage.label for stage in stages if not graph.downstream(stage.label)}
+    for stage in reversed(stages):
+        if stage.fingerprint in inventory.records:
+            actions[stage.label] = "reuse"
+        elif stage.label in wanted:
+            actions[stage.label] = "run"
+            wanted.update(graph.inputs(stage.label))
+        else:
+            actions[stage.label] = "skip"
+    return actions
+
+
+def _planned(
+    stage: _Identified,
+    action: Action,
+    work: Work,
+    graph: StageGraph,
+    cluster: Cluster,
+    inventory: Inventory,
+    names: Mapping[str, str],
+    fixes: dict[str, tuple[float, int]],
+    now: datetime,
+) -> PlannedStage:
+    kind = str(stage.identity["kind"])
+    placement = graph.stage(stage.label).placement
+    ranks = placement.layout.world_size
+    cost = cost_of(stage.stage, work, ranks, cluster.cpu, fixes)
+    if action == "reuse":
+        reason = why_reused(inventory.records[stage.fingerprint], now)
+    elif action == "skip":
+        reason = "everything that needs it is sealed"
+    elif names[stage.fingerprint] != stage.label:
+        action, reason = "reuse", f"the same as {names[stage.fingerprint]}"
+    else:
+        reason = why_run(stage.label, kind, stage.identity, inventory, names)
+    return PlannedStage(
+        stage.label,
+        stage.stage,
+        kind,
+        stage.identity,
+        stage.fingerprint,
+        action,
+        reason,
+        tuple(graph.inputs(stage.label)),
+        names[stage.fingerprint],
+        placement,
+        work,
+        _parameters_of(stage, graph),
+        round(cost.wall_s, 2),
+        round(cost_of(stage.stage, work, ranks, cluster.cpu, {}).wall_s, 3),
+        cost.basis,
+    )
+
+
+def _parameters_of(stage: _Identified, graph: StageGraph) -> Parameters | None:
+    policy = model_label(stage.label, stage.stage)
+    return count_parameters(graph.policy_model(policy)) if policy else None
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The stable machine interface of `rung plan --json`."""
+    core_hours = sum(stage.wall_s * stage.cores for stage in plan.to_run) / 3600
+    return {
+        "name": plan.name,
+        "cluster": plan.cluster.name,
+        "totals": {
+            "gpu_hours": 0.0,
+            "core_hours": core_hours,
+            "wall_hours": plan.wall_s / 3600,
+            "cost": core_hours * plan.cluster.price_per_core_hour,
+            "stages_run": sum(stage.action == "run" for stage in plan.stages),
+            "stages_reused": sum(stage.action != "run" for stage in plan.stages),
+        },
+        "stages": [_stage_json(stage) for stage in plan.stages],
+    }
+
+
+def _stage_json(stage: PlannedStage) -> dict[str, Any]:
+    work = stage.work
+    return {
+        "name": stage.label,
+        "kind": stage.kind,
+        "fingerprint": stage.fingerprint,
+        "action": stage.action,
+        "reason": stage.reason,
+        "needs": list(stage.needs),
+        "gpus": 0,
+        "nodes": 1,
+        "cores": stage.cores,
+        "layout": stage.placement.layout.model_dump(),
+        "micro_batch": stage.placement.micro_batch_size,
+        "global_batch": work.global_batch_size or None,
+        "parameters": _parameters_json(stage.parameters),
+        "rows": work.rows,
+        "rows_are_approximate": work.approximate,
+        "tokens": work.tokens,
+        "steps": work.steps,
+        "flops": work.flops,
+        "flops_per_step": work.flops_per_step,
+        "flops_formula": FLOPS_FORMULA if work.flops else None,
+        "step_time_s": stage.wall_s / work.steps if work.steps else None,
+        "wall_s": stage.wall_s,
+        "wall_basis": stage.basis,
+        "gpu_hours": 0.0,
+        "cost": 0.0,
+        "phases": [
+            {
+                "name": phase.name,
+                "global_batch": phase.global_batch_size,
+                "steps": phase.steps,
+                "tokens": phase.tokens,
+                "flops_per_step": phase.flops_per_step,
+            }
+            for phase in work.phases
+        ],
+    }
+
+
+def _parameters_json(parameters: Parameters | None) -> dict[str, int] | None:
+    if parameters is None:
+        return None
+    return {
+        "total": parameters.total,
+        "embedding": parameters.embedding,
+        "non_embedding": parameters.non_embedding,
+    }

@@ -1,0 +1,64 @@
+"""Side by side within the cores there are: the order in which stages start, planned and real alike."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One stage as a scheduler sees it."""
+
+    label: str
+    needs: tuple[str, ...]
+    """Labels that must be done first; those that are no slots are done already."""
+    cores: int
+    seconds: float
+
+
+def urgency(slots: Sequence[Slot]) -> dict[str, float]:
+    """Seconds from a stage's start to the end of the longest chain behind it; the larger, the more urgent.
+
+    `slots` stand in topological order.
+    """
+    own = {slot.label: slot.seconds for slot in slots}
+    total = dict(own)
+    for slot in reversed(slots):
+        for need in slot.needs:
+            if need in total:
+                total[need] = max(total[need], own[need] + total[slot.label])
+    return total
+
+
+def makespan(slots: Sequence[Slot], cores: int) -> float:
+    """Wall seconds until all are done, the most urgent ready stage first; a stage wider than the machine takes it all."""
+    rank = urgency(slots)
+    by_label = {slot.label: slot for slot in slots}
+    waiting = {slot.label: {need for need in slot.needs if need in by_label} for slot in slots}
+    children: dict[str, list[str]] = {slot.label: [] for slot in slots}
+    for slot in slots:
+        for need in waiting[slot.label]:
+            children[need].append(slot.label)
+    ready = [(-rank[label], label) for label, needs in waiting.items() if not needs]
+    heapq.heapify(ready)
+    running: list[tuple[float, str]] = []
+    free, now = cores, 0.0
+    while ready or running:
+        held = []
+        while ready:
+            item = heapq.heappop(ready)
+            width = min(by_label[item[1]].cores, cores)
+            if width > free:
+                held.append(item)
+                break
+            free -= width
+            heapq.heappush(running, (now + by_label[item[1]].seconds, item[1]))
+        for item in held:
+            heapq.heappush(ready, item)
+        now, done = heapq.heappop(running)
+        free += min(by_label[done].cores, cores)
+        for child in children[done]:
+            waiting[child].discard(done)
+            if not waiting[child]:
+                heapq.heappush(ready, (-rank[child], child))
+    return now
