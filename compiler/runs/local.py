@@ -1,0 +1,165 @@
+"""Runs a bundle on this machine: each stage a submitit job of its own, side by side within the cores there are."""
+
+import fcntl
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from compiler.job import StageJob
+from compiler.journal import append_event
+from compiler.manifest import Manifest
+from compiler.runs.layout import RunJob, RunJobs, journal_path, log_folder, manifest_name, read_jobs
+
+_POLL_S = 0.05
+_NO_TIME_LIMIT_MIN = 60 * 24 * 30
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another launcher works on this run."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the launcher did or saw."""
+
+    job: RunJob
+    what: str
+    """`submitted`, `sealed` or `ended` (without sealing)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended here: labels by what became of them."""
+
+    sealed: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def run_locally(run: Path, *, watch: Callable[[Change | None], None]) -> Outcome:
+    """Runs every stage that is not sealed; returns when nothing more can run.
+
+    `watch` is called at each change, and with None at every poll in between. A failed stage stops only its dependents.
+    Interrupted (Ctrl-C) it interrupts its jobs and raises KeyboardInterrupt; the run can be resumed.
+    """
+    jobs = read_jobs(run)
+    with _sole_launcher(run), _environment(PYTHONSAFEPATH="1"):
+        return _launch(run, jobs, watch)
+
+
+def _launch(run: Path, jobs: RunJobs, watch: Callable[[Change | None], None]) -> Outcome:
+    waiting = {job.label: job for job in jobs.jobs if job.action == "run" and not _sealed(job)}
+    unfinished = set(waiting)
+    running: dict[str, tuple[RunJob, submitit.Job[None]]] = {}
+    sealed: list[str] = []
+    failed: list[str] = []
+    try:
+        while waiting or running:
+            free = jobs.cores - sum(job.cores for job, _ in running.values())
+            for job in _startable(waiting, unfinished, free, jobs.cores, idle=not running):
+                running[job.label] = (waiting.pop(job.label), _submit(run, job))
+                watch(Change(job, "submitted"))
+            if not running:
+                break
+            time.sleep(_POLL_S)
+            for label, (job, handle) in list(running.items()):
+                if not handle.done():
+                    continue
+                del running[label]
+                if _sealed(job):
+                    unfinished.discard(label)
+                    sealed.append(label)
+                    watch(Change(job, "sealed"))
+                else:
+                    failed.append(label)
+                    watch(Change(job, "ended"))
+            watch(None)
+    except KeyboardInterrupt:
+        _interrupt([handle for _, handle in running.values()])
+        raise
+    return Outcome(tuple(sealed), tuple(failed))
+
+
+def _startable(
+    waiting: dict[str, RunJob], unfinished: set[str], free: int, cores: int, *, idle: bool
+) -> Iterator[RunJob]:
+    """Ready jobs that fit, most urgent first; a job wider than the machine waits for an idle one.
+
+    A wide job that does not fit holds back the narrower ones behind it, or it might never start.
+    """
+    ready = [job for job in waiting.values() if not any(need in unfinished for need in job.needs)]
+    for job in sorted(ready, key=lambda job: -job.urgency):
+        width = min(job.cores, cores)
+        if width > free and not idle:
+            return
+        free -= width
+        idle = False
+        yield job
+
+
+def _submit(run: Path, job: RunJob) -> "submitit.Job[None]":
+    manifest_file = run / manifest_name(job.label)
+    placement = Manifest.model_validate_json(manifest_file.read_bytes()).placement
+    executor = submitit.AutoExecutor(folder=log_folder(run, job.label), cluster="local", local_python=_python())
+    executor.update_parameters(
+        name=job.label,
+        tasks_per_node=job.ranks,
+        timeout_min=_NO_TIME_LIMIT_MIN,
+        stderr_to_stdout=True,
+    )
+    attempt = secrets.token_hex(4)
+    with _environment(OMP_NUM_THREADS=str(placement.threads)):
+        handle = executor.submit(StageJob(str(manifest_file), placement.threads, attempt))
+    append_event(
+        journal_path(run, job.label), "queued", job_id=str(handle.job_id), attempt=attempt, host=platform.node()
+    )
+    return handle
+
+
+def _sealed(job: RunJob) -> bool:
+    return (Path(job.artifact) / "artifact.json").is_file()
+
+
+def _interrupt(handles: list[Any]) -> None:
+    for handle in handles:
+        handle.cancel()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and not all(handle.done() for handle in handles):
+        time.sleep(_POLL_S)
+
+
+def _python() -> str:
+    return f"{sys.executable} -P"
+
+
+@contextmanager
+def _sole_launcher(run: Path) -> Iterator[None]:
+    with (run / "launcher.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(f"run {run.name} is being run by another `rung run` or `rung resume`") from None
+        yield
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables for the jobs submitted inside."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

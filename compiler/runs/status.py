@@ -1,0 +1,112 @@
+"""The state of a run, read from its files: job list, journals, and what is sealed in the store."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from compiler.journal import read_events
+from compiler.runs.layout import RunJob, journal_path, read_jobs
+
+State = Literal["waiting", "queued", "running", "done", "reused", "failed", "blocked", "cancelled"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage of a run."""
+
+    name: str
+    kind: str
+    state: State
+    job_id: str | None = None
+    attempts: int = 0
+    started: float | None = None
+    """Unix time of the last attempt's start."""
+    ended: float | None = None
+    message: str = ""
+    progress: dict[str, Any] | None = None
+    """The stage's last word on where it is."""
+    measured: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run and its stages, in topological order."""
+
+    run: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    stages: tuple[StageStatus, ...]
+
+
+def read_status(run: Path) -> RunStatus:
+    """What the files say now. Asks nobody, holds no lock."""
+    jobs = read_jobs(run).jobs
+    found: dict[str, StageStatus] = {}
+    for job in jobs:
+        status = _own_status(run, job)
+        if job.same_as != job.label and job.same_as in found:
+            status = StageStatus(job.label, job.kind, found[job.same_as].state, message=f"the same as {job.same_as}")
+        elif status.state in ("waiting", "cancelled"):
+            stopped = [need for need in job.needs if found[need].state in ("failed", "blocked")]
+            if stopped:
+                status = StageStatus(job.label, job.kind, "blocked", message=f"needs {stopped[0]}")
+        found[job.label] = status
+    return RunStatus(run.name, _run_state(tuple(found.values())), tuple(found.values()))
+
+
+def _own_status(run: Path, job: RunJob) -> StageStatus:
+    sealed = (Path(job.artifact) / "artifact.json").is_file()
+    if job.action != "run":
+        return StageStatus(job.label, job.kind, "reused" if sealed or job.action == "skip" else "waiting", message=job.reason)
+    events = list(read_events(journal_path(run, job.label)))
+    queued = [event for event in events if event["event"] == "queued"]
+    started = [event for event in events if event["event"] == "started"]
+    ended = [event for event in events if event["event"] in ("sealed", "failed", "cancelled")]
+    progress = [event for event in events if event["event"] == "progress"]
+    last = events[-1] if events else {}
+    common: dict[str, Any] = {
+        "job_id": queued[-1].get("job_id") if queued else None,
+        "attempts": len(started),
+        "started": started[-1]["time"] if started else None,
+        "progress": progress[-1] if progress else None,
+    }
+    if sealed:
+        measured = ended[-1] if ended else None
+        return StageStatus(job.label, job.kind, "done", ended=ended[-1]["time"] if ended else None, measured=measured, **common)
+    in_attempt = [event for event in ended if started and event["time"] >= started[-1]["time"]]
+    failed = [event for event in in_attempt if event["event"] == "failed"]
+    if last.get("event") == "queued":
+        alive = _alive(last.get("host"), last.get("job_id"))
+        return StageStatus(job.label, job.kind, "queued" if alive else "waiting", **common)
+    if failed:
+        return StageStatus(job.label, job.kind, "failed", ended=failed[0]["time"], message=failed[0]["error"], **common)
+    if in_attempt:
+        return StageStatus(job.label, job.kind, "cancelled", ended=in_attempt[0]["time"], message="interrupted", **common)
+    if started:
+        if _alive(started[-1].get("host"), started[-1].get("pid")):
+            return StageStatus(job.label, job.kind, "running", **common)
+        word = "its process is gone without a word (killed?)"
+        return StageStatus(job.label, job.kind, "failed", ended=last["time"], message=word, **common)
+    return StageStatus(job.label, job.kind, "waiting", **common)
+
+
+def _alive(host: object, pid: object) -> bool:
+    """Whether that process still runs one of our jobs; on another host nobody can tell, so it counts as alive."""
+    if host != platform.node():
+        return True
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"submitit" in command or b"runtime" in command
+
+
+def _run_state(stages: tuple[StageStatus, ...]) -> Literal["waiting", "running", "done", "failed", "cancelled"]:
+    states = {stage.state for stage in stages}
+    if states <= {"done", "reused"}:
+        return "done"
+    if states & {"running", "queued"}:
+        return "running"
+    if states & {"failed", "blocked"}:
+        return "failed"
+    return "cancelled" if "cancelled" in states else "waiting"

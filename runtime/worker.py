@@ -1,0 +1,132 @@
+"""Manifest in, sealed artifact out: what every job does, on every rank."""
+
+import importlib
+import os
+import platform
+import resource
+import shutil
+import time
+import traceback
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from compiler.artifacts import ArtifactRecord, InputRecord
+from compiler.journal import append_event
+from compiler.manifest import Manifest
+from runtime import store
+from runtime.context import Context, Facts
+
+
+_PATIENCE_S = 600
+"""How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
+
+
+def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str) -> None:
+    """Runs one stage and seals its artifact; returns at once if it is sealed already.
+
+    `attempt` is a name that all ranks of this attempt share and no other attempt has.
+    """
+    started = time.time()
+    manifest = Manifest.model_validate_json(manifest_file.read_bytes())
+    journal = Path(manifest.journal)
+    if rank == 0:
+        append_event(journal, "started", attempt=attempt, pid=os.getpid(), host=platform.node(), world_size=world_size)
+    try:
+        if rank == 0:
+            with store.exclusive(Path(manifest.scratch)):
+                _run(manifest, rank, world_size, attempt, started)
+        elif _rank_zero_goes_ahead(manifest, attempt):
+            _run(manifest, rank, world_size, attempt, started)
+    except KeyboardInterrupt:
+        append_event(journal, "cancelled", attempt=attempt, rank=rank)
+        raise
+    except BaseException as error:
+        append_event(journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc())
+        raise
+
+
+def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: float) -> None:
+    artifact = Path(manifest.output)
+    if store.is_sealed(artifact):
+        if rank == 0:
+            append_event(Path(manifest.journal), "sealed", attempt=attempt, found=True)
+        return
+    for ref, found in manifest.inputs.items():
+        if not store.is_sealed(Path(found.path)):
+            raise FileNotFoundError(f"input {ref} is not sealed: {found.path}")
+    stage = importlib.import_module(f"runtime.stages.{manifest.stage.kind}")
+    scratch = Path(manifest.scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    output = artifact.with_name(artifact.name + ".partial")
+    if rank == 0:
+        store.partial_folder(artifact)
+        (scratch / f"go-{attempt}").touch()
+    context = Context(manifest, rank, world_size, output, scratch / f"rendezvous-{attempt}")
+    begun = time.time()
+    facts: Facts = stage.run(manifest.stage, context)
+    if rank == 0:
+        measured = _measured(started, begun, world_size, Path(manifest.journal))
+        store.seal(output, artifact, _record(manifest, output, facts, measured))
+        shutil.rmtree(scratch, ignore_errors=True)
+        append_event(Path(manifest.journal), "sealed", attempt=attempt, **measured)
+
+
+def _rank_zero_goes_ahead(manifest: Manifest, attempt: str) -> bool:
+    """Waits until rank 0 holds the lock and has made the output folder; False if it found the artifact sealed."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if (Path(manifest.scratch) / f"go-{attempt}").exists():
+            return True
+        if store.is_sealed(Path(manifest.output)):
+            return False
+        time.sleep(0.02)
+    raise TimeoutError(f"rank 0 of {manifest.label} did not start within {_PATIENCE_S} s")
+
+
+def _record(manifest: Manifest, output: Path, facts: Facts, measured: dict[str, float]) -> ArtifactRecord:
+    files = store.hash_files(output)
+    if not files:
+        raise RuntimeError(f"stage {manifest.label} ({manifest.stage.kind}) ended without making anything")
+    return ArtifactRecord(
+        kind=manifest.stage.kind,
+        fingerprint=manifest.fingerprint,
+        label=manifest.label,
+        stage=manifest.identity,
+        inputs={
+            ref: InputRecord(stage=found.stage, kind=found.kind, fingerprint=found.fingerprint)
+            for ref, found in manifest.inputs.items()
+        },
+        files=files,
+        bytes=sum((output / path).stat().st_size for path in files),
+        facts=dict(facts),
+        planned=manifest.planned,
+        measured=dict(measured),
+        provenance={
+            **manifest.provenance,
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "rung": version("rung"),
+            "sealed": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _measured(started: float, begun: float, world_size: int, journal: Path) -> dict[str, float]:
+    """wall_s from the start of the process' work; start_up_s until the stage's own code ran; cpu_s and peak of rank 0."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    attempts = journal.read_text(encoding="utf-8").count('"event": "started"') if journal.exists() else 1
+    return {
+        "wall_s": round(time.time() - started, 3),
+        "start_up_s": round(begun - started, 3),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime, 3),
+        "peak_rss_bytes": usage.ru_maxrss * 1024,
+        "attempts": attempts,
+        "world_size": world_size,
+    }
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
