@@ -1,0 +1,1 @@
+"""What jobs execute: the worker obeys one manifest and seals one artifact."""

@@ -1,28 +1,15 @@
 """What a stage's `run` is given: its inputs, its output folder, its scratch, its journal."""
 
-import json
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compiler.journal import append_event
 from compiler.manifest import Manifest, Placement
 
 Facts = Mapping[str, Any]
 """What a stage tells about its result; kept in the artifact's record, JSON values only."""
-
-
-def append_event(journal: Path, event: str, **fields: Any) -> None:
-    """Appends one JSON line in a single write, so that lines of several writers never mix."""
-    line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, sort_keys=True) + "\n"
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""The training curve: one JSON line a step, kept across interruptions, equal bytes for equal training."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from runtime.context import Context
+from runtime.engine.loop import StepRecord
+
+FILE = "curve.jsonl"
+_EVERY_S = 0.5
+
+
+class Curve:
+    """Records steps into scratch, tells the journal now and then, and becomes a file of the artifact."""
+
+    def __init__(self, ctx: Context, num_steps: int) -> None:
+        self._ctx = ctx
+        self._num_steps = num_steps
+        self._file = ctx.scratch / FILE
+        self._told = 0.0
+        self._tokens = 0
+        self._seconds = 0.0
+
+    def record(self, step: StepRecord) -> None:
+        """Called after each optimizer step, on every rank; rank 0 writes."""
+        if self._ctx.rank != 0:
+            return
+        line = {
+            "step": step.step,
+            "loss": step.loss,
+            "learning_rate": step.learning_rate,
+            "grad_norm": step.grad_norm,
+            "tokens": step.tokens,
+            **step.metrics,
+        }
+        with self._file.open("ab", buffering=0) as file:
+            file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
+        self._tokens += step.tokens
+        self._seconds += step.seconds
+        now = time.monotonic()
+        if now - self._told >= _EVERY_S or step.step + 1 == self._num_steps:
+            self._told = now
+            rate = self._tokens / self._seconds if self._seconds else 0.0
+            self._ctx.progress(
+                done=step.step + 1, total=self._num_steps, unit="step", loss=round(step.loss, 4),
+                tokens_per_s=round(rate),
+            )
+
+    def seal(self, output: Path) -> Mapping[str, float]:
+        """Writes the curve into the artifact, each step once, and returns its facts."""
+        steps: dict[int, bytes] = {}
+        for line in self._file.read_bytes().splitlines():
+            steps[json.loads(line)["step"]] = line
+        lines = [steps[step] for step in sorted(steps)]
+        (output / FILE).write_bytes(b"\n".join(lines) + b"\n")
+        first, last = json.loads(lines[0]), json.loads(lines[-1])
+        tokens = sum(json.loads(line)["tokens"] for line in lines)
+        return {"steps": len(lines), "first_loss": first["loss"], "last_loss": last["loss"], "tokens": tokens}
