@@ -15,7 +15,8 @@ class Claim(Record):
     better: str
     """A row that should be higher,"""
     worse: str
-    """than this row, by more than the 95 % interval of the difference."""
+    """than this row, by more than the 95 % interval of the paired difference."""
+    decoding: Literal["greedy", "sampled"]
 
 
 class Report(Stage):

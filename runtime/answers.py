@@ -1,0 +1,101 @@
+"""Answers of a policy to many prompts; each stands in a ledger as soon as it is finished.
+
+A batch is always computed whole, so that a resumed stage rounds as an undisturbed one and ends with the same bytes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compiler.schema.model import ModelSpec
+from compiler.stages.generate import Sampling
+from runtime.context import Context
+from runtime.engine.generate import generate
+from runtime.engine.model import Model
+from runtime.randomness import uniforms
+
+_TELL_EVERY_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row to answer."""
+
+    id: str
+    """Names its randomness, together with the stage's seed."""
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the policy said."""
+
+    token_ids: tuple[int, ...]
+    """With the end token, where it came."""
+    logprob: float
+    finished: bool
+
+
+def answer(
+    model: Model,
+    questions: Sequence[Question],
+    sampling: Sampling,
+    *,
+    end_id: int,
+    seed: int,
+    ctx: Context,
+    ledger: str = "answers",
+    batch_size: int = 256,
+) -> Mapping[str, Answer]:
+    """Answers by question id. Called on every rank; each rank keeps its own ledger in scratch.
+
+    Prompts that leave no room for an answer in the model's sequence are refused (ValueError).
+    """
+    _refuse_too_long(questions, sampling, model.spec)
+    file = ctx.scratch / f"{ledger}-{ctx.rank}.jsonl"
+    found = dict(_read(file))
+    completions = generate(
+        model,
+        [question.token_ids for question in questions],
+        max_new_tokens=sampling.max_new_tokens,
+        end_id=end_id,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        uniforms=lambda row: uniforms(sampling.max_new_tokens, seed, questions[row].id),
+        batch_size=batch_size,
+        done={row for row, question in enumerate(questions) if question.id in found},
+    )
+    with file.open("ab", buffering=0) as lines:
+        for completion in completions:
+            end = (end_id,) if completion.finished else ()
+            row = Answer((*completion.token_ids, *end), float(completion.logprob), completion.finished)
+            name = questions[completion.index].id
+            lines.write((json.dumps([name, row.token_ids, row.logprob, row.finished]) + "\n").encode())
+            found[name] = row
+            if len(found) % _TELL_EVERY_ROWS == 0 or len(found) == len(questions):
+                ctx.progress(done=len(found), total=len(questions), unit="row")
+    return found
+
+
+def _read(file: Path) -> Iterator[tuple[str, Answer]]:
+    """Every finished row. A last line that a kill cut short is taken off the file, and its row is done again."""
+    if not file.exists():
+        return
+    whole = file.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    if end != len(whole):
+        with file.open("r+b") as lines:
+            lines.truncate(end)
+    for line in whole[:end].splitlines():
+        name, token_ids, logprob, finished = json.loads(line)
+        yield name, Answer(tuple(token_ids), logprob, finished)
+
+
+def _refuse_too_long(questions: Sequence[Question], sampling: Sampling, spec: ModelSpec) -> None:
+    longest = max((len(question.token_ids) for question in questions), default=0)
+    if longest + sampling.max_new_tokens > spec.seq_length:
+        raise ValueError(
+            f"the longest prompt has {longest} tokens; with {sampling.max_new_tokens} new ones it exceeds the model's "
+            f"seq_length of {spec.seq_length}"
+        )

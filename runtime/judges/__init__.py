@@ -1,0 +1,1 @@
+"""Judges: one file per kind, `judge(...)` gives one ScoreRow for each response."""

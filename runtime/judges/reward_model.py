@@ -1,0 +1,30 @@
+"""A trained reward model as judge; silent on families where it is not better than its gate."""
+
+from collections.abc import Sequence
+
+from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
+from compiler.schema.judges import RewardModelJudge
+from runtime.context import Context
+from runtime.engine.parallel import start
+from runtime.policy import TOKENIZER
+from runtime.rewards import attributes, open_reward_model, scalar, speaking_families
+from runtime.tokenizer import ChatTokenizer
+
+
+def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> list[ScoreRow]:
+    """One score for each response, raw floats; None on the families below the gate."""
+    folder = ctx.input(spec.model)
+    tokenizer = ChatTokenizer.load(folder / TOKENIZER)
+    speaks = speaking_families(spec, folder)
+    with start(ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=0):
+        model = open_reward_model(folder, ctx.placement.layout)
+        sequences = [[*tokenizer.encode_prompt(row.messages), *row.response_ids] for row in rows]
+        found = attributes(model, sequences, pad_id=tokenizer.pad_id)
+    return [
+        ScoreRow(
+            response_id=row.id,
+            score=scalar(spec, numbers) if speaks.get(row.family, False) else None,
+            attributes=dict(zip(ATTRIBUTES, numbers, strict=True)),
+        )
+        for row, numbers in zip(rows, found, strict=True)
+    ]

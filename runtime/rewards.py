@@ -1,0 +1,70 @@
+"""A reward model at work: attributes of responses, and the scalar that a judge makes of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from compiler.artifacts import ATTRIBUTES
+from compiler.schema.judges import RewardModelJudge
+from compiler.schema.model import Layout, Precision
+from runtime.engine.batch import collate_whole
+from runtime.engine.logprobs import values
+from runtime.engine.model import Model, Regression
+from runtime.policy import open_policy
+
+CALIBRATION = "calibration.json"
+HEAD = Regression(len(ATTRIBUTES))
+_ROWS = 256
+
+
+def open_reward_model(folder: Path, layout: Layout) -> Model:
+    """The reward model of this artifact, ready to be asked."""
+    return open_policy(folder, layout, Precision(dtype="fp32"), head=HEAD)
+
+
+def attributes(model: Model, sequences: Sequence[Sequence[int]], *, pad_id: int) -> list[tuple[float, ...]]:
+    """The five attributes of each sequence (prompt and answer), raw: neither clipped nor rounded.
+
+    Sequences are batched by length, which is why the order of asking does not matter but is restored at the end.
+    """
+    order = sorted(range(len(sequences)), key=lambda row: (len(sequences[row]), row))
+    found: dict[int, tuple[float, ...]] = {}
+    for first in range(0, len(order), _ROWS):
+        rows = order[first : first + _ROWS]
+        values_BK = values(model, collate_whole([sequences[row] for row in rows], pad_id=pad_id))
+        for row, numbers in zip(rows, values_BK.to(torch.float64).tolist(), strict=True):
+            found[row] = tuple(numbers)
+    return [found[row] for row in range(len(sequences))]
+
+
+def scalar(judge: RewardModelJudge, numbers: Sequence[float]) -> float:
+    """r = sum_k w_k * attribute_k, as the Nemotron-4 340B reward card recommends."""
+    by_name = dict(zip(ATTRIBUTES, numbers, strict=True))
+    return sum(weight * by_name[name] for name, weight in judge.weights.items())
+
+
+def speaking_families(judge: RewardModelJudge, folder: Path) -> Mapping[str, bool]:
+    """Family -> whether the reward model's held-out pair accuracy, under this judge's weights, reaches the gate."""
+    return {
+        family: accuracy >= judge.gate for family, (accuracy, _) in pair_accuracy(judge.weights, folder).items()
+    }
+
+
+def pair_accuracy(weights: Mapping[str, float], folder: Path) -> dict[str, tuple[float, int]]:
+    """Family -> (share of held-out pairs in the right order under these weights, number of pairs).
+
+    A pair is right when the response whose true scalar is higher also has the higher predicted one.
+    """
+    right: dict[str, list[bool]] = {}
+    for pair in json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))["pairs"]:
+        true_gap = _gap(weights, pair["true"])
+        if true_gap != 0:
+            right.setdefault(pair["family"], []).append(true_gap * _gap(weights, pair["predicted"]) > 0)
+    return {family: (sum(hits) / len(hits), len(hits)) for family, hits in sorted(right.items())}
+
+
+def _gap(weights: Mapping[str, float], pair: Sequence[Sequence[float]]) -> float:
+    first, second = (dict(zip(ATTRIBUTES, numbers, strict=True)) for numbers in pair)
+    return sum(weight * (first[name] - second[name]) for name, weight in weights.items())

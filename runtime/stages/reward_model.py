@@ -1,0 +1,163 @@
+"""reward_model: regression on HelpSteer's attributes from the hidden state at the last token."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
+from compiler.schema.training import num_steps
+from compiler.stages.reward_model import RewardModel
+from runtime.context import Context, Facts
+from runtime.curve import Curve
+from runtime.engine.batch import Batch, collate_whole
+from runtime.engine.checkpoint import load_weights
+from runtime.engine.loop import Checkpointing, train
+from runtime.engine.model import Model, build
+from runtime.engine.objective import LossOutput
+from runtime.engine.parallel import start
+from runtime.losses.bradley_terry import bradley_terry
+from runtime.losses.regression import regression
+from runtime.order import EpochOrder
+from runtime.policy import TOKENIZER, WEIGHTS, read_model_spec, write_policy
+from runtime.randomness import uniforms
+from runtime.rewards import CALIBRATION, HEAD, attributes, pair_accuracy
+from runtime.rows import read_rows
+from runtime.tokenizer import ChatTokenizer
+
+
+@dataclass(frozen=True)
+class _Example:
+    prompt_id: str
+    family: str
+    token_ids: tuple[int, ...]
+    targets: tuple[float, ...]
+
+
+def run(stage: RewardModel, ctx: Context) -> Facts:
+    """Trains the reward model and calibrates it on held-out prompts; facts: rows, pair accuracy by family, losses."""
+    init = ctx.input(stage.init)
+    tokenizer = ChatTokenizer.load(init / TOKENIZER)
+    examples = _examples(stage, ctx, tokenizer)
+    held_out = {
+        prompt for prompt in {row.prompt_id for row in examples} if uniforms(1, "held out", prompt)[0] < stage.held_out
+    }
+    training = [row for row in examples if row.prompt_id not in held_out]
+    pairs = _adjacent_pairs(training)
+    placement = ctx.placement
+    batch_pairs = max(1, stage.global_batch_size // 2)
+    steps = num_steps(len(training), stage.epochs, stage.global_batch_size)
+    order = EpochOrder(len(pairs), batch_pairs, stage.seed)
+    with start(
+        placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
+    ) as world:
+        model = build(read_model_spec(init), placement.layout, stage.precision, seed=stage.seed, head=HEAD)
+        load_weights(model, init / WEIGHTS, body_only=True)
+        curve = Curve(ctx, steps)
+
+        def micro_batches(step: int) -> list[Batch]:
+            size = placement.micro_batch_size
+            shares = order.micro_batches(
+                step, rank=world.dp_rank, ranks=placement.layout.dp, size=max(1, size // 2) if size else None
+            )
+            return [_collate([row for pair in share for row in pairs[pair]], tokenizer.pad_id) for share in shares]
+
+        def objective(values_BK: torch.Tensor, batch: Batch) -> LossOutput:
+            return _loss(values_BK, batch, stage.bradley_terry_weight)
+
+        train(
+            model,
+            stage.optimizer,
+            num_steps=steps,
+            learning_rate=lambda step: stage.learning_rate.at(step, steps),
+            micro_batches=micro_batches,
+            objective=objective,
+            checkpointing=Checkpointing(ctx.scratch / "checkpoints", placement.checkpoint_every_steps),
+            on_step=curve.record,
+        )
+        write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
+        calibration = _calibrate(model, [row for row in examples if row.prompt_id in held_out], tokenizer.pad_id)
+    if ctx.rank != 0:
+        return {}
+    (ctx.output / CALIBRATION).write_text(json.dumps(calibration, indent=1), encoding="utf-8")
+    helpfulness = {
+        family: {"accuracy": accuracy, "pairs": count}
+        for family, (accuracy, count) in pair_accuracy({"helpfulness": 1.0}, ctx.output).items()
+    }
+    return {
+        "rows": len(training),
+        "rows_held_out": len(examples) - len(training),
+        "pair_accuracy_by_helpfulness": helpfulness,
+        "held_out_mse": calibration["mse"],
+        **curve.seal(ctx.output),
+    }
+
+
+def _examples(stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer) -> list[_Example]:
+    scores = {row.response_id: row for row in read_rows(ctx.input(stage.scores), ScoreRow)}
+    examples = []
+    for row in read_rows(ctx.input(stage.responses), ResponseRow):
+        given = scores[row.id].attributes
+        missing = [name for name in ATTRIBUTES if name not in given]
+        if missing:
+            raise ValueError(f"response {row.id} has no {', '.join(missing)}: its judge must give all five attributes")
+        ids = (*tokenizer.encode_prompt(row.messages), *row.response_ids)
+        examples.append(_Example(row.prompt_id, row.family, ids, tuple(given[name] for name in ATTRIBUTES)))
+    return examples
+
+
+def _adjacent_pairs(examples: Sequence[_Example]) -> list[tuple[_Example, _Example]]:
+    """Each response with a neighbour, of the same prompt where it can be: batches are made of whole pairs."""
+    in_order = sorted(range(len(examples)), key=lambda row: (examples[row].prompt_id, row))
+    paired = in_order if len(in_order) % 2 == 0 else [*in_order, in_order[0]]
+    return [(examples[one], examples[other]) for one, other in zip(paired[::2], paired[1::2], strict=True)]
+
+
+def _collate(rows: Sequence[_Example], pad_id: int) -> Batch:
+    names = [row.prompt_id for row in rows]
+    same = [float(names[place] == names[place ^ 1]) for place in range(len(names))]
+    return collate_whole(
+        [row.token_ids for row in rows],
+        pad_id=pad_id,
+        extra={"targets": torch.tensor([row.targets for row in rows]), "same_prompt": torch.tensor(same)},
+    )
+
+
+def _loss(values_BK: torch.Tensor, batch: Batch, pair_weight: float) -> LossOutput:
+    """Squared error of the five attributes; with a weight, Bradley-Terry on helpfulness over pairs of one prompt."""
+    targets_BK = batch.extra["targets"]
+    errors_B = regression(values_BK, targets_BK)
+    loss = errors_B.sum()
+    metrics = {"squared_error": errors_B.sum().detach()}
+    if pair_weight:
+        gap_P = values_BK[0::2, 0] - values_BK[1::2, 0]
+        sign_P = torch.sign(targets_BK[0::2, 0] - targets_BK[1::2, 0]) * batch.extra["same_prompt"][0::2]
+        # Pairs that are equally helpful, or of two prompts, have sign 0 and teach nothing here.
+        pair_losses_P = bradley_terry(gap_P * sign_P, torch.zeros_like(gap_P)) * sign_P.abs()
+        loss = loss + pair_weight * 2 * pair_losses_P.sum()
+    return LossOutput(loss_sum=loss, weight=float(len(values_BK)), metrics=metrics)
+
+
+def _calibrate(model: Model, examples: Sequence[_Example], pad_id: int) -> dict[str, Any]:
+    predicted = attributes(model, [row.token_ids for row in examples], pad_id=pad_id)
+    by_prompt: dict[str, list[int]] = {}
+    for number, row in enumerate(examples):
+        by_prompt.setdefault(row.prompt_id, []).append(number)
+    pairs = [
+        {
+            "family": examples[one].family,
+            "true": [examples[one].targets, examples[other].targets],
+            "predicted": [predicted[one], predicted[other]],
+        }
+        for rows in by_prompt.values()
+        for one, other in combinations(rows, 2)
+        if examples[one].targets != examples[other].targets
+    ]
+    errors = [
+        sum((a - b) ** 2 for a, b in zip(row.targets, numbers, strict=True)) / len(ATTRIBUTES)
+        for row, numbers in zip(examples, predicted, strict=True)
+    ]
+    return {"mse": sum(errors) / max(1, len(errors)), "pairs": pairs}
