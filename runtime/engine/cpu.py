@@ -7,9 +7,10 @@ Megatron's own files are never edited; every change below names the call sites (
 
 import contextlib
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def cuda_tensor_types() -> Iterator[None]:
 
 
 def _compile_nothing() -> None:
-    """`torch.compile` becomes the identity.
+    """`torch.compile` becomes the identity, and torch._dynamo is not imported.
 
     Megatron's jit_fuser is torch.compile (jit.py:20). Decorating with it imports torch._dynamo and torch._inductor
     (1.6 CPU-seconds of a 4.2 second import), and the first step then compiles for 3-4 s; on a CPU the compiled
@@ -78,6 +79,29 @@ def _compile_nothing() -> None:
         return (lambda function: function) if model is None else model
 
     torch.compile = identity  # type: ignore[assignment]
+    if "torch._dynamo" not in sys.modules:
+        sys.modules["torch._dynamo"] = _NoDynamo("torch._dynamo")
+
+
+class _NoDynamo(ModuleType):
+    """The two functions of torch._dynamo that every torch optimizer calls (torch/_compile.py, torch/optim/optimizer.py:
+    61-82), which otherwise import all of it at the first step. Asked for anything else, it makes way for the real one.
+    """
+
+    trace_rules = SimpleNamespace(clear_lru_cache=lambda: None)  # called when process groups are destroyed
+
+    @staticmethod
+    def disable(function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
+        return function
+
+    @staticmethod
+    def graph_break(*_: Any, **__: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # the import system asks for __spec__ and __path__
+        sys.modules.pop("torch._dynamo", None)
+        return getattr(importlib.import_module("torch._dynamo"), name)
 
 
 class _Inert:
@@ -94,28 +118,23 @@ class _Inert:
     def __exit__(self, *_: object) -> None: ...
 
 
+def _answering(value: Any) -> Callable[..., Any]:
+    """A new function at each call: torch._dynamo, should anybody import it, refuses one object under two names."""
+    return lambda *_, **__: value
+
+
 def _route_devices_to_cpu() -> None:
-    cpu = torch.device("cpu")
-
-    def nothing(*_: Any, **__: Any) -> None: ...
-
-    def zero(*_: Any, **__: Any) -> int:
-        return 0
-
-    def inert(*_: Any, **__: Any) -> _Inert:
-        return _Inert()
-
     cuda: Any = torch.cuda
-    cuda.current_device = lambda: cpu  # everywhere; first in rotary_pos_embedding.py:162
+    cuda.current_device = _answering(torch.device("cpu"))  # everywhere; first in rotary_pos_embedding.py:162
     for name in ("synchronize", "empty_cache", "set_device"):
-        setattr(cuda, name, nothing)
+        setattr(cuda, name, _answering(None))
     for name in ("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"):
-        setattr(cuda, name, zero)
+        setattr(cuda, name, _answering(0))
     cuda.memory_stats = lambda *_, **__: {}
     cuda.Stream = cuda.Event = _Inert
     for name in ("current_stream", "default_stream", "stream"):
-        setattr(cuda, name, inert)
-    cuda.nvtx = SimpleNamespace(range_push=nothing, range_pop=nothing)  # utils.py nvtx_range_push
+        setattr(cuda, name, _answering(_Inert()))
+    cuda.nvtx = SimpleNamespace(range_push=_answering(None), range_pop=_answering(None))  # utils.py nvtx_range_push
 
     # torch keeps a cached set of its factories for `with torch.device("meta")`; it has to be filled with the originals
     # before they are wrapped, else that context silently stops working.
@@ -161,10 +180,11 @@ def _route_random_state_to_cpu() -> None:
     def seed(value: int) -> None:
         generator.manual_seed(value)
 
-    cuda: Any = torch.cuda
-    cuda.get_rng_state = cuda.random.get_rng_state = get_state
-    cuda.set_rng_state = cuda.random.set_rng_state = set_state
-    cuda.manual_seed = cuda.random.manual_seed = seed
+    for module in (torch.cuda, torch.cuda.random):
+        cuda: Any = module
+        cuda.get_rng_state = get_state
+        cuda.set_rng_state = set_state
+        cuda.manual_seed = seed
 
     from megatron.core.tensor_parallel import random as parallel_random
 

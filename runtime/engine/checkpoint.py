@@ -1,0 +1,167 @@
+"""Weights and training state on disk, in Megatron's distributed checkpoint format (`torch_dist`).
+
+Files of equal weights are equal byte for byte, because sealed artifacts are compared by hash. Two things stood against
+that: torch's writer puts a random id and the folder's path into `.metadata`, and Megatron's own writer spawns
+processes that split the tensors over files. The writer below does neither; it is also faster (see `_InProcessSave`).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as torch_checkpoint
+from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.dist_checkpointing.strategies.base import SaveShardedStrategy
+from megatron.core.dist_checkpointing.strategies.torch import (
+    MCoreSavePlanner,
+    _replace_state_dict_keys_with_sharded_keys,
+    mcore_to_pyt_state_dict,
+)
+
+from runtime.engine.cpu import cuda_tensor_types
+from runtime.engine.model import Model, unwrapped
+from runtime.engine.optimizer import Trainable
+
+_HEADS = ("output_layer.", "regression.")
+
+
+def save_weights(model: Model, folder: Path) -> None:
+    """Writes the weights of all ranks into `folder`, which appears only when it is complete. Called on every rank."""
+    with _appearing(folder) as partial:
+        _save(_weights(model), partial)
+
+
+def load_weights(model: Model, folder: Path, *, strict: bool = True, body_only: bool = False) -> None:
+    """Reads weights in place, whatever layout wrote them. Called on every rank.
+
+    `body_only` leaves the head as it was built: how a reward model starts from a policy. Not `strict` accepts that the
+    checkpoint holds tensors which this model lacks; a tensor that the model needs must always be there.
+    """
+    state = _weights(model, with_head=not body_only)
+    # Megatron calls "missing" what the checkpoint has and the model does not ask for.
+    loaded, unexpected, missing = dist_checkpointing.load(state, str(folder), strict="return_all")
+    if body_only:
+        unexpected = {key for key in unexpected if not key.startswith(_HEADS)}
+    if missing or (strict and unexpected):
+        raise ValueError(
+            f"the weights in {folder} are of another model: "
+            f"missing {sorted(missing) or 'nothing'}, unexpected {sorted(unexpected) or 'nothing'}"
+        )
+    _put(model, loaded)
+
+
+def save_training(trainable: Trainable, folder: Path, *, step: int) -> None:
+    """Writes weights, optimizer and the number of finished steps into `folder`. Called on every rank."""
+    weights = _weights(trainable.model)
+    with _appearing(folder) as partial, cuda_tensor_types():
+        optimizer = trainable.optimizer.sharded_state_dict(weights, metadata=_metadata())
+        _save({**weights, "optimizer": optimizer, "step": step}, partial)
+
+
+def load_training(trainable: Trainable, folder: Path) -> int:
+    """Reads what `save_training` wrote, in place, and returns the number of finished steps. Called on every rank."""
+    weights = _weights(trainable.model)
+    with cuda_tensor_types():
+        optimizer = trainable.optimizer.sharded_state_dict(weights, is_loading=True, metadata=_metadata())
+        loaded = dist_checkpointing.load({**weights, "optimizer": optimizer}, str(folder))
+        _put(trainable.model, loaded)
+        trainable.optimizer.load_state_dict(loaded["optimizer"])
+    return int(loaded["step"])
+
+
+def _weights(model: Model, *, with_head: bool = True) -> dict[str, Any]:
+    """Megatron's description of each tensor of this rank, by chunk. `_extra_state` (FP8 scaling histories, and None on
+    a CPU) is no weight."""
+    state = {}
+    for index, chunk in enumerate(model.chunks):
+        entries = chunk.sharded_state_dict(metadata=_metadata())
+        state[f"chunk{index}"] = {
+            name: entry
+            for name, entry in entries.items()
+            if not name.endswith("_extra_state") and (with_head or not entry.key.startswith(_HEADS))
+        }
+    return state
+
+
+def _put(model: Model, loaded: Mapping[str, Any]) -> None:
+    for index, chunk in enumerate(unwrapped(model.chunks)):
+        result = chunk.load_state_dict(loaded[f"chunk{index}"], strict=False)
+        if result.unexpected_keys:
+            raise ValueError(f"weights without a place in the model: {result.unexpected_keys}")
+
+
+def _metadata() -> dict[str, Any]:
+    return {
+        "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
+        "chained_optim_avoid_prefix": True,
+    }
+
+
+def _save(state: dict[str, Any], folder: Path) -> None:
+    dist_checkpointing.save(state, str(folder), sharded_strategy=_InProcessSave())
+
+
+class _InProcessSave(SaveShardedStrategy):  # type: ignore[misc]  # megatron carries no types here
+    """`torch_dist`, written by this process itself.
+
+    Megatron's strategy (filesystem_async.py:280) spawns a manager and forks writers, even for a synchronous save:
+    seconds for a model of a million weights, a hang for ever where psutil is missing, and a main guard needed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("torch_dist", 1)
+
+    def save(self, sharded_state_dict: Any, checkpoint_dir: str | Path) -> None:
+        state, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, True)
+        torch_checkpoint.save(
+            mcore_to_pyt_state_dict(state, False),
+            storage_writer=_Writer(checkpoint_dir, single_file_per_rank=True, sync_files=True, thread_count=1),
+            planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
+        )
+
+    def can_handle_sharded_objects(self) -> bool:
+        return True
+
+
+class _Writer(torch_checkpoint.FileSystemWriter):
+    def storage_meta(self) -> None:
+        """Nothing: it would hold a random id and the folder's path, and nobody reads it."""
+
+
+class _appearing:  # noqa: N801  # reads as a verb in a with statement
+    """`with _appearing(folder) as partial`: what is written to `partial` is at `folder` when the block ends, whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.partial = folder.with_name(f".{folder.name}.partial")
+
+    def __enter__(self) -> Path:
+        if dist.get_rank() == 0:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.mkdir(parents=True)
+        dist.barrier()
+        return self.partial
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            return
+        dist.barrier()
+        if dist.get_rank() == 0:
+            for path in (*self.partial.iterdir(), self.partial):
+                _sync(path)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.partial.rename(self.folder)
+            _sync(self.folder.parent)
+        dist.barrier()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

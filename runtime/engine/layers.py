@@ -1,0 +1,78 @@
+"""The layer spec: which module stands at which place of a transformer layer, on a GPU and on a CPU."""
+
+from typing import Any
+
+import torch
+from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
+from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
+from megatron.core.transformer.enums import AttnMaskType
+from megatron.core.transformer.identity_op import IdentityOp
+from megatron.core.transformer.mlp import MLP, MLPSubmodules
+from megatron.core.transformer.attention import SelfAttentionSubmodules
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
+from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
+
+from runtime.engine.attention import CachingSelfAttention, CoreAttention
+from runtime.engine.norm import Norm
+
+
+def has_transformer_engine() -> bool:
+    """Whether layers are built from Transformer Engine's modules: a GPU is there and the package is installed."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        import transformer_engine.pytorch  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def block_spec(config: TransformerConfig, *, num_layers: int) -> Any:
+    """What GPTModel takes as `transformer_layer_spec`; `num_layers` is how many layers this chunk has."""
+    if has_transformer_engine():
+        from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
+
+        layer = get_gpt_layer_with_transformer_engine_spec()
+        if config.context_parallel_size == 1:
+            # torch's attention in place of Transformer Engine's, whose masks cannot say what generation over
+            # left-padded rows needs. Neither has weights, so checkpoints are the same.
+            layer.submodules.self_attention.module = CachingSelfAttention
+            layer.submodules.self_attention.submodules.core_attention = CoreAttention
+        return layer
+    return TransformerBlockSubmodules(layer_specs=[_local_layer()] * num_layers, layer_norm=Norm)
+
+
+def _local_layer() -> ModuleSpec:
+    attention = ModuleSpec(
+        module=CachingSelfAttention,
+        params={"attn_mask_type": AttnMaskType.causal},
+        submodules=SelfAttentionSubmodules(
+            linear_qkv=ColumnParallelLinear,
+            core_attention=CoreAttention,
+            linear_proj=RowParallelLinear,
+            q_layernorm=IdentityOp,
+            k_layernorm=IdentityOp,
+        ),
+    )
+    feed_forward = ModuleSpec(
+        module=MLP, submodules=MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear)
+    )
+    return ModuleSpec(
+        module=TransformerLayer,
+        submodules=TransformerLayerSubmodules(
+            input_layernorm=Norm,
+            self_attention=attention,
+            self_attn_bda=get_bias_dropout_add,
+            pre_mlp_layernorm=Norm,
+            mlp=feed_forward,
+            mlp_bda=get_bias_dropout_add,
+            # Names as in the Transformer Engine spec, which fuses each norm into the linear that follows it, so that
+            # a checkpoint made on a CPU has the keys that a GPU looks for.
+            sharded_state_dict_keys_map={
+                "input_layernorm.": "self_attention.linear_qkv.layer_norm_",
+                "pre_mlp_layernorm.": "mlp.linear_fc1.layer_norm_",
+            },
+        ),
+    )

@@ -1,0 +1,243 @@
+"""The training loop: a pure function of the step gives the batches, so that a run that was killed resumes exactly."""
+
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.distributed import finalize_model_grads
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from torch import Tensor, nn
+
+from compiler.schema.training import Optimizer
+from runtime.engine.batch import Batch
+from runtime.engine.checkpoint import load_training, save_training
+from runtime.engine.cpu import cuda_tensor_types
+from runtime.engine.model import Model
+from runtime.engine.objective import LossOutput, Objective
+from runtime.engine.optimizer import Trainable, set_learning_rate, trainable
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where and how often training state is kept, so that a killed run can go on."""
+
+    folder: Path
+    every: int
+    """steps; 0 never saves"""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one optimizer step did. Means are over the global batch, weighted as the objective says."""
+
+    step: int
+    """0-based"""
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    """Before clipping. 0 where the optimizer does not clip."""
+    tokens: int
+    """Inputs of the global batch, padding included."""
+    seconds: float
+    metrics: Mapping[str, float]
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss or the gradient is not a number; the weights of the step before are untouched."""
+
+
+def train(
+    model: Model,
+    optimizer: Optimizer,
+    *,
+    num_steps: int,
+    learning_rate: Callable[[int], float],
+    micro_batches: Callable[[int], Sequence[Batch]],
+    objective: Objective,
+    checkpointing: Checkpointing | None = None,
+    on_step: Callable[[StepRecord], None] = lambda record: None,
+) -> int:
+    """Trains in place up to `num_steps` optimizer steps; returns the step that it began at (0, or where it resumed).
+
+    `micro_batches(step)` are this data-parallel rank's; it must depend on the step only, and give every rank the same
+    number. Killed at any moment and called again with the same arguments and a model built with the same seed, it
+    resumes from the last complete checkpoint and ends with the same bits. `on_step` is called on every rank, and
+    again for steps that are done again.
+    """
+    state = trainable(model, optimizer)
+    for chunk in state.chunks:
+        chunk.train()
+    begin = 0
+    if checkpointing is not None:
+        newest = _newest(checkpointing.folder)
+        if newest is not None:
+            begin = load_training(state, newest)
+    step_function = _StepFunction(state, objective)
+    for step in range(begin, num_steps):
+        on_step(step_function(step, micro_batches(step), learning_rate(step)))
+        if checkpointing is not None and checkpointing.every and (step + 1) % checkpointing.every == 0:
+            _keep(state, checkpointing.folder, num_done=step + 1)
+    _release(state)
+    return begin
+
+
+@dataclass
+class _Sums:
+    """Of the micro-batches of one step on this rank; filled on the last pipeline stage."""
+
+    outputs: list[LossOutput] = field(default_factory=list)
+
+
+class _StepFunction:
+    """One optimizer step. Holds what does not change between steps."""
+
+    def __init__(self, state: Trainable, objective: Objective) -> None:
+        self.state = state
+        self.objective = objective
+        self.forward_backward = get_forward_backward_func()
+        self.sums = _Sums()
+        self.means: dict[str, float] = {}
+        config = state.model.config
+        config.finalize_model_grads_func = self._finalize
+        config.grad_scale_func = None
+        if state.chunks[0].ddp_config.overlap_grad_reduce:  # type: ignore[union-attr]
+            hooks = [chunk.no_sync for chunk in state.chunks]
+            config.no_sync_func = hooks[0] if len(hooks) == 1 else hooks
+
+    def __call__(self, step: int, batches: Sequence[Batch], learning_rate: float) -> StepRecord:
+        began = time.perf_counter()
+        if not batches:
+            raise ValueError(f"step {step} has no micro-batches")
+        for chunk in self.state.chunks:
+            chunk.zero_grad_buffer()  # type: ignore[operator]
+        self.state.optimizer.zero_grad()
+        self.sums = _Sums()
+        iterators: list[Iterator[Batch]] = [iter(batches) for _ in self.state.chunks]
+        rows, length = batches[0].tokens_BL.shape
+        self.forward_backward(
+            forward_step_func=self._forward,
+            data_iterator=iterators if len(iterators) > 1 else iterators[0],
+            model=list(self.state.chunks),
+            num_microbatches=len(batches),
+            seq_length=length,
+            micro_batch_size=rows,
+            forward_only=False,
+        )
+        if not math.isfinite(self.means["loss"]):
+            raise TrainingDivergedError(f"the loss of step {step} is {self.means['loss']}; nothing was updated")
+        set_learning_rate(self.state.optimizer, learning_rate)
+        with cuda_tensor_types():
+            _, grad_norm, _ = self.state.optimizer.step()
+        grad_norm = float(grad_norm or 0.0)
+        if not math.isfinite(grad_norm):
+            raise TrainingDivergedError(f"the gradient norm of step {step} is {grad_norm}")
+        metrics = {name: value for name, value in self.means.items() if name != "loss"}
+        tokens = sum(batch.tokens_BL.numel() for batch in batches) * parallel_state.get_data_parallel_world_size()
+        return StepRecord(
+            step=step,
+            loss=self.means["loss"],
+            learning_rate=learning_rate,
+            grad_norm=grad_norm,
+            tokens=tokens,
+            seconds=time.perf_counter() - began,
+            metrics=metrics,
+        )
+
+    def _forward(self, batches: Iterator[Batch], chunk: nn.Module) -> tuple[Tensor, Callable[[Tensor], Any]]:
+        batch = next(batches)
+        return forward(self.state.model, chunk, batch), partial(self._loss, batch)
+
+    def _loss(self, batch: Batch, outputs: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """What Megatron's schedule wants of the last stage. Its count of tokens stays 0: `_finalize` does the division,
+        with a weight that need not be whole, in one all-reduce together with all that is reported."""
+        result = self.objective(pick(self.state.model, outputs, batch), batch)
+        self.sums.outputs.append(result)
+        return result.loss_sum, torch.zeros((), dtype=torch.int), {}
+
+    def _finalize(self, chunks: list[nn.Module], num_tokens: Tensor | None, **kwargs: Any) -> None:
+        finalize_model_grads(chunks, None, **kwargs)
+        weight, self.means = _global_means(self.sums.outputs)
+        for chunk in chunks:
+            chunk.scale_gradients(1.0 / weight)  # type: ignore[operator]
+
+
+def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
+    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last."""
+    labels = batch.labels_BL if model.head is None else None
+    return chunk(batch.tokens_BL, None, None, labels=labels)  # type: ignore[no-any-return]
+
+
+def pick(model: Model, outputs: Tensor, batch: Batch) -> Tensor:
+    """What the objective sees of them: of regression values those at each row's last token, [B, K]."""
+    if model.head is None:
+        return outputs
+    lengths = batch.extra["lengths"].to(outputs.device)
+    return outputs[torch.arange(len(lengths), device=outputs.device), lengths - 1].float()
+
+
+def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float]]:
+    """(weight, {"loss": mean, name: mean}) over micro-batches, data-parallel ranks, told to all pipeline stages."""
+    means: list[Any] = [None]
+    weight = 0.0
+    if parallel_state.is_pipeline_last_stage(ignore_virtual=True):
+        names = ["loss", *outputs[0].metrics]
+        rows = [
+            [float(output.weight), output.loss_sum.detach(), *(output.metrics[name] for name in names[1:])]
+            for output in outputs
+        ]
+        sums = torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float64).sum(dim=0)
+        group = parallel_state.get_data_parallel_group(with_context_parallel=True)
+        if group.size() > 1:
+            sums = sums.to(torch.cuda.current_device())
+            dist.all_reduce(sums, group=group)
+        weight, *totals = sums.tolist()
+        if weight <= 0:
+            raise ValueError(f"the global batch has the weight {weight}: no token, row or pair in it counts")
+        means = [(weight, {name: total / weight for name, total in zip(names, totals, strict=True)})]
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        group = parallel_state.get_pipeline_model_parallel_group()
+        dist.broadcast_object_list(means, src=parallel_state.get_pipeline_model_parallel_last_rank(), group=group)
+    result: tuple[float, dict[str, float]] = means[0]
+    return result
+
+
+_STEP_FOLDER = re.compile(r"step-(\d{9})")
+
+
+def _newest(folder: Path) -> Path | None:
+    """The last complete checkpoint: one under its final name is complete."""
+    if not folder.is_dir():
+        return None
+    complete = sorted(path for path in folder.iterdir() if _STEP_FOLDER.fullmatch(path.name))
+    return complete[-1] if complete else None
+
+
+def _keep(state: Trainable, folder: Path, *, num_done: int) -> None:
+    target = folder / f"step-{num_done:09d}"
+    save_training(state, target, step=num_done)
+    if dist.get_rank() == 0:
+        for path in folder.iterdir():
+            if _STEP_FOLDER.fullmatch(path.name) and path != target:
+                shutil.rmtree(path)
+
+
+def _release(state: Trainable) -> None:
+    """Leaves the model as it was before wrapping: no gradients, no hooks that keep the gradient buffer alive."""
+    config = state.model.config
+    config.finalize_model_grads_func = None
+    config.no_sync_func = None
+    for chunk in state.chunks:
+        # Hooks and wrapper hold each other through autograd nodes, where Python's collector cannot see the circle.
+        chunk.grad_accs.clear()  # type: ignore[union-attr,operator]
+        for parameter in chunk.parameters():
+            parameter.grad = None
+            del parameter.main_grad  # type: ignore[attr-defined]

@@ -1,0 +1,167 @@
+"""`build` makes a model from its spec: Megatron's GPTModel with a language head or a regression head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from megatron.core import parallel_state
+from megatron.core.models.gpt import GPTModel
+from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
+from megatron.core.transformer.module import MegatronModule
+from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.utils import make_sharded_tensors_for_checkpoint
+from torch import Tensor, nn
+
+from compiler.schema.model import Layout, ModelSpec, Precision
+from runtime.engine.config import transformer_config
+from runtime.engine.initialize import initialize
+from runtime.engine.layers import block_spec
+from runtime.engine.logprobs import token_logprobs
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A head that gives `num_outputs` values for each sequence: a linear map, with bias, of its last hidden state."""
+
+    num_outputs: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as this rank holds it. The chunks are the mutable part: training changes their weights in place."""
+
+    spec: ModelSpec
+    layout: Layout
+    precision: Precision
+    head: Regression | None
+    """None is the language head."""
+    config: Any
+    """Megatron's TransformerConfig."""
+    chunks: tuple["GPT", ...]
+    """One, or as many as there are virtual pipeline stages on a rank."""
+
+
+def build(
+    spec: ModelSpec,
+    layout: Layout,
+    precision: Precision,
+    *,
+    seed: int,
+    head: Regression | None = None,
+    sequence_parallel: bool = False,
+) -> Model:
+    """Builds this rank's part of the model, with initial weights that depend on `seed` and `spec` only.
+
+    Must be called inside `parallel.start` with the same layout.
+    """
+    config = transformer_config(spec, layout, precision, sequence_parallel=sequence_parallel)
+    num_chunks = layout.vpp
+    layers_per_chunk = spec.num_layers // (layout.pp * layout.vpp)
+    chunks = tuple(
+        GPT(spec, config, head=head, num_layers=layers_per_chunk, vp_stage=stage if num_chunks > 1 else None)
+        for stage in range(num_chunks)
+    )
+    initialize(chunks, spec, seed=seed)
+    if torch.cuda.is_available():
+        chunks = tuple(chunk.cuda(torch.cuda.current_device()) for chunk in chunks)
+    return Model(spec=spec, layout=layout, precision=precision, head=head, config=config, chunks=chunks)
+
+
+def num_parameters(spec: ModelSpec, *, head: Regression | None = None) -> int:
+    """Exact count, by building the whole model without memory on the meta device. Needs `parallel.start`."""
+    config = transformer_config(spec, Layout(), Precision(dtype="fp32"))
+    with torch.device("meta"):
+        chunk = GPT(spec, config, head=head, num_layers=spec.num_layers, vp_stage=None)
+    return sum(parameter.numel() for parameter in chunk.parameters())
+
+
+class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
+    """GPTModel that answers with log-probabilities of labels, or with regression values.
+
+    `forward(tokens_BL, positions, mask, labels=labels_BL)` gives log p(label) [B, L]; without labels logits [B, L, V],
+    or values [B, L, K] where the head is a regression. Stages of a pipeline before the last give hidden states.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        config: TransformerConfig,
+        *,
+        head: Regression | None,
+        num_layers: int,
+        vp_stage: int | None,
+    ) -> None:
+        last = parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=vp_stage)
+        super().__init__(
+            config=config,
+            transformer_layer_spec=block_spec(config, num_layers=num_layers),
+            vocab_size=spec.vocab_size,
+            max_sequence_length=spec.seq_length,
+            pre_process=parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=vp_stage),
+            post_process=last,
+            parallel_output=True,
+            share_embeddings_and_output_weights=spec.tie_embeddings and head is None,
+            position_embedding_type="rope",
+            rotary_percent=spec.rotary_percent,
+            rotary_base=spec.rotary_base,
+            vp_stage=vp_stage,
+        )
+        self.head = head
+        if last and head is not None:
+            self.output_layer = RegressionHead(config, head.num_outputs)
+
+    def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """Megatron's hook for the loss per token; the engine's objectives take log-probabilities instead."""
+        return token_logprobs(logits, labels)
+
+    def sharded_state_dict(self, prefix: str = "", sharded_offsets: Any = (), metadata: Any = None) -> Any:
+        """Megatron lets the rows of an output layer differ (vocabulary padding); rows of a regression must not."""
+        state = super().sharded_state_dict(prefix, sharded_offsets, metadata)
+        if self.head is not None and self.post_process:
+            for name in ("weight", "bias"):
+                state[f"{prefix}output_layer.{name}"].allow_shape_mismatch = False
+        return state
+
+
+class RegressionHead(MegatronModule):  # type: ignore[misc]  # megatron carries no types here
+    """hidden [L, B, H] -> values [L, B, K]; whole on every tensor-parallel rank, since K is small.
+
+    Its keys in a checkpoint are "regression.*", so that a body loaded from a policy never meets the policy's head.
+    """
+
+    def __init__(self, config: TransformerConfig, num_outputs: int) -> None:
+        super().__init__(config)
+        device = "cpu" if config.use_cpu_initialization else torch.cuda.current_device()
+        place = {"dtype": config.params_dtype, "device": device}
+        if torch.empty(0).is_meta:
+            place["device"] = "meta"
+        self.weight = nn.Parameter(torch.empty(num_outputs, config.hidden_size, **place))  # type: ignore[arg-type]
+        self.bias = nn.Parameter(torch.zeros(num_outputs, **place))  # type: ignore[arg-type]
+        for parameter in (self.weight, self.bias):
+            parameter.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
+
+    def forward(self, hidden: Tensor, weight: Any = None, runtime_gather_output: Any = None) -> tuple[Tensor, None]:
+        """Takes the arguments that GPTModel gives to its output layer."""
+        values = torch.nn.functional.linear(hidden, self.weight, self.bias)
+        if self.config.sequence_parallel:
+            values = gather_from_sequence_parallel_region(values, tensor_parallel_output_grad=False)
+        return values, None
+
+    def sharded_state_dict(self, prefix: str = "", sharded_offsets: Any = (), metadata: Any = None) -> Any:
+        state = make_sharded_tensors_for_checkpoint(
+            self.state_dict(prefix="", keep_vars=True),
+            prefix,
+            {},
+            sharded_offsets,
+            tp_group=parallel_state.get_tensor_model_parallel_group(),
+            dp_cp_group=(metadata or {}).get("dp_cp_group"),
+        )
+        for entry in state.values():
+            entry.key = entry.key.replace("output_layer.", "regression.")
+        return state
+
+
+def unwrapped(chunks: Sequence[nn.Module]) -> list[nn.Module]:
+    """The chunks themselves, without the data-parallel wrapper."""
+    return [getattr(chunk, "module", chunk) for chunk in chunks]

@@ -1,0 +1,68 @@
+"""Megatron's data-parallel wrapper and optimizer, from our Optimizer record."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
+from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+from torch import nn
+
+from compiler.schema.training import Optimizer
+from runtime.engine.cpu import cuda_tensor_types
+from runtime.engine.model import Model
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A model wrapped for data parallelism, with its optimizer. Both are changed in place by training."""
+
+    model: Model
+    chunks: tuple[nn.Module, ...]
+    """The model's chunks inside Megatron's DistributedDataParallel."""
+    optimizer: Any
+    """Megatron's ChainedOptimizer."""
+
+
+def trainable(model: Model, record: Optimizer) -> Trainable:
+    """Gradients are accumulated and reduced in float32; with bf16 weights the optimizer keeps float32 main weights."""
+    ddp_config = DistributedDataParallelConfig(
+        grad_reduce_in_fp32=True,
+        overlap_grad_reduce=torch.cuda.is_available(),
+        use_distributed_optimizer=False,
+        check_for_nan_in_grad=False,  # the loop looks at the loss and the gradient norm itself
+    )
+    chunks = tuple(
+        DistributedDataParallel(
+            config=model.config, ddp_config=ddp_config, module=chunk, disable_bucketing=index > 0
+        )
+        for index, chunk in enumerate(model.chunks)
+    )
+    config = OptimizerConfig(
+        optimizer="adam",
+        lr=0.0,
+        min_lr=0.0,
+        weight_decay=record.weight_decay,
+        adam_beta1=record.beta1,
+        adam_beta2=record.beta2,
+        adam_eps=record.epsilon,
+        clip_grad=record.clip_grad,
+        bf16=model.precision.dtype == "bf16",
+        params_dtype=model.config.params_dtype,
+        use_distributed_optimizer=False,
+    )
+    with cuda_tensor_types():
+        optimizer = get_megatron_optimizer(config, list(chunks), use_gloo_process_groups=False)
+    for group in optimizer.param_groups:
+        # Megatron leaves this multiplication to its scheduler; without it norms and biases would decay too.
+        group["weight_decay"] = record.weight_decay * group["wd_mult"]
+        if not torch.cuda.is_available():
+            # torch's AdamW in one pass over memory instead of ten: one CPU kernel for each parameter.
+            group["fused"] = True
+    return Trainable(model=model, chunks=chunks, optimizer=optimizer)
+
+
+def set_learning_rate(optimizer: Any, rate: float) -> None:
+    """For all groups; Megatron's optimizers read it at their next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_mult", 1.0)
