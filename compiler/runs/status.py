@@ -43,7 +43,7 @@ def read_status(run: Path) -> RunStatus:
     jobs = read_jobs(run).jobs
     found: dict[str, StageStatus] = {}
     for job in jobs:
-        status = _own_status(run, job)
+        status = read_stage(run, job)
         if job.same_as != job.label and job.same_as in found:
             status = StageStatus(job.label, job.kind, found[job.same_as].state, message=f"the same as {job.same_as}")
         elif status.state in ("waiting", "cancelled"):
@@ -54,7 +54,8 @@ def read_status(run: Path) -> RunStatus:
     return RunStatus(run.name, _run_state(tuple(found.values())), tuple(found.values()))
 
 
-def _own_status(run: Path, job: RunJob) -> StageStatus:
+def read_stage(run: Path, job: RunJob) -> StageStatus:
+    """One stage by itself, whatever became of those it needs."""
     sealed = (Path(job.artifact) / "artifact.json").is_file()
     if job.action != "run":
         return StageStatus(job.label, job.kind, "reused" if sealed or job.action == "skip" else "waiting", message=job.reason)

@@ -1,0 +1,46 @@
+"""The passes in order: the table of contents of the compiler."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compiler.elaborate import elaborate
+from compiler.graph import StageGraph, build_graph
+from compiler.load import load
+from compiler.lower import Bundle, lower
+from compiler.plan import Plan, make_plan
+from compiler.planning.clusters import find_cluster
+from compiler.planning.inventory import read_inventory
+from compiler.submit import new_run_path, provenance, write_bundle
+from compiler.validate import validate
+
+
+def compile_graph(spec: Path, overrides: Sequence[str]) -> StageGraph:
+    """File to graph: everything that can be said without knowing machines or what is sealed."""
+    return build_graph(elaborate(validate(load(spec, overrides))))
+
+
+def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path) -> Plan:
+    """File to plan, against what this store holds now."""
+    graph = compile_graph(spec, overrides)
+    return make_plan(
+        graph,
+        find_cluster(cluster),
+        read_inventory(store),
+        cores=len(os.sched_getaffinity(0)),
+        now=datetime.now(UTC),
+    )
+
+
+def compile_bundle(plan: Plan, spec: Path, *, store: Path, run: Path) -> Bundle:
+    """Plan to bundle, with the spec's text beside it."""
+    extra: Mapping[str, str] = {"spec.yaml": spec.read_text(encoding="utf-8")}
+    return lower(plan, store=store, run=run, provenance=provenance(spec, run), extra=extra)
+
+
+def create_run(plan: Plan, spec: Path, *, store: Path) -> Path:
+    """Writes the run directory of a plan and returns it."""
+    run = new_run_path(store, plan.name, datetime.now())
+    write_bundle(compile_bundle(plan, spec, store=store, run=run), run)
+    return run

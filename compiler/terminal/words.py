@@ -1,0 +1,28 @@
+"""Numbers and durations as a person reads them."""
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `38 s`, `4 min 10 s`, `3 h 05 min`, `12 d 4 h`."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def count(number: float | None) -> str:
+    """`960`, `12.3k`, `0.78M`, `341B`: three significant digits."""
+    if not number:
+        return ""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            scaled = number / (size if size != 1e4 else 1e3)
+            return f"{scaled:.3g}{suffix}"
+    return f"{number:g}"
