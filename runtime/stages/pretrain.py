@@ -1,0 +1,128 @@
+"""pretrain: next-token training in phases, each with its own blend, batch ramp and learning rate."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from compiler.schema.model import ModelSpec
+from compiler.stages.pretrain import Phase, Pretrain
+from runtime.context import Context, Facts
+from runtime.curve import Curve
+from runtime.engine.batch import Batch
+from runtime.engine.data import PretrainingSamples, Source, pretraining_samples
+from runtime.engine.loop import Checkpointing, train
+from runtime.engine.model import Model, build
+from runtime.engine.objective import next_token
+from runtime.engine.parallel import start
+from runtime.policy import open_policy, write_policy
+
+TOKENS_PREFIX = "tokens"
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Steps of one batch size within one phase."""
+
+    phase: int
+    batch_size: int
+    steps: int
+    first_sample: int
+    """of the phase's samples"""
+    first_step: int
+    """of the phase's steps"""
+
+
+def run(stage: Pretrain, ctx: Context) -> Facts:
+    """Trains from scratch or from `init`; facts: tokens by phase and source weight, losses."""
+    placement = ctx.placement
+    stretches = _stretches(stage)
+    ends = list(accumulate(stretch.steps for stretch in stretches))
+    steps = ends[-1]
+    phase_steps = [sum(phase.steps(stage.seq_length)) for phase in stage.phases]
+    with start(
+        placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
+    ) as world:
+        model = _model(stage, ctx)
+        samples = [
+            _samples(stage, number, phase, stretches, model.spec, ctx) for number, phase in enumerate(stage.phases)
+        ]
+        curve = Curve(ctx, steps)
+
+        def place(step: int) -> tuple[_Stretch, int]:
+            """The stretch of a step, and the step's number within it."""
+            number = bisect_right(ends, step)
+            return stretches[number], step - (ends[number] - stretches[number].steps)
+
+        def learning_rate(step: int) -> float:
+            stretch, within = place(step)
+            rate = stage.phases[stretch.phase].learning_rate
+            return rate.at(stretch.first_step + within, phase_steps[stretch.phase])
+
+        def micro_batches(step: int) -> list[Batch]:
+            stretch, within = place(step)
+            share = stretch.batch_size // placement.layout.dp
+            first = stretch.first_sample + within * stretch.batch_size + world.dp_rank * share
+            size = min(placement.micro_batch_size or share, share)
+            return [
+                samples[stretch.phase].batch(range(begin, begin + size)) for begin in range(first, first + share, size)
+            ]
+
+        train(
+            model,
+            stage.optimizer,
+            num_steps=steps,
+            learning_rate=learning_rate,
+            micro_batches=micro_batches,
+            objective=next_token,
+            checkpointing=Checkpointing(ctx.scratch / "checkpoints", placement.checkpoint_every_steps),
+            on_step=curve.record,
+        )
+        write_policy(model, ctx.output, tokenizer=ctx.input(stage.tokenizer), main=world.is_main)
+    facts = {
+        "phases": [
+            {
+                "name": phase.name,
+                "steps": count,
+                "blend": [weight / sum(phase.blend.values()) for weight in phase.blend.values()],
+                "batch_sizes": [ramp.global_batch_size for ramp in phase.batch_ramp],
+            }
+            for phase, count in zip(stage.phases, phase_steps, strict=True)
+        ]
+    }
+    return {**facts, **curve.seal(ctx.output)} if ctx.rank == 0 else facts
+
+
+def _stretches(stage: Pretrain) -> list[_Stretch]:
+    stretches = []
+    for number, phase in enumerate(stage.phases):
+        samples = steps = 0
+        for ramp, count in zip(phase.batch_ramp, phase.steps(stage.seq_length), strict=True):
+            stretches.append(_Stretch(number, ramp.global_batch_size, count, samples, steps))
+            samples += ramp.global_batch_size * count
+            steps += count
+    return stretches
+
+
+def _model(stage: Pretrain, ctx: Context) -> Model:
+    if stage.init is not None:
+        return open_policy(ctx.input(stage.init), ctx.placement.layout, stage.precision)
+    assert stage.model is not None
+    return build(stage.model, ctx.placement.layout, stage.precision, seed=stage.seed)
+
+
+def _samples(
+    stage: Pretrain, number: int, phase: Phase, stretches: Sequence[_Stretch], spec: ModelSpec, ctx: Context
+) -> PretrainingSamples:
+    """Sources in the order of their fingerprints, so that a stage renamed is still the same blend."""
+    sources = sorted(
+        (ctx.manifest.inputs[ref].fingerprint, ctx.input(ref), weight) for ref, weight in phase.blend.items()
+    )
+    return pretraining_samples(
+        [Source(folder / TOKENS_PREFIX, weight) for _, folder, weight in sources],
+        seq_length=stage.seq_length,
+        num_samples=sum(stretch.batch_size * stretch.steps for stretch in stretches if stretch.phase == number),
+        vocab_size=spec.vocab_size,
+        seed=stage.seed + number,
+        cache=ctx.scratch / f"index-{number}",
+    )
