@@ -9,8 +9,8 @@ Importing this package makes Megatron importable on a machine without a GPU (`cp
 
     with parallel.start(layout, rank=rank, world_size=world_size, rendezvous=path, seed=seed) as world:
         policy = model.build(spec, layout, precision, seed=seed)      # the same weights whatever the layout
-        checkpoint.load_weights(policy, folder)                       # from any layout; load_weights(..., body_only=True)
-                                                                      # starts a reward model from a policy
+        checkpoint.load_weights(policy, folder)                       # written by any layout; a reward model starts
+                                                                      # from a policy by load_weights(body_only=True)
         def micro_batches(step: int) -> list[Batch]:                  # this data-parallel rank's: world.dp_rank
             return [collate(rows, masks) for rows, masks in mine(step)]
 
@@ -30,8 +30,7 @@ Killed at any moment and called again with the same arguments, `train` resumes a
                         uniforms=lambda row: generator_of(row).random(25), batch_size=256, done=finished_rows):
         ledger.append(row.index, row.token_ids, row.logprob, row.finished)
 
-    from runtime.engine.logprobs import batch_logprobs                # reference log-probabilities, forward only
-    from runtime.engine.score import score                            # reward model over many rows, forward only
+    from runtime.engine.logprobs import sequence_logprobs, values     # forward only: a reference, a reward model
     from runtime.engine.data import Source, pretraining_samples, write_shards
 
 Checkpoint folders, ranks and files: what one rank writes once is written by `world.is_main`; all functions named

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as torch_checkpoint
 from megatron.core import dist_checkpointing, parallel_state
 from megatron.core.dist_checkpointing.strategies.base import SaveShardedStrategy
 from megatron.core.dist_checkpointing.strategies.torch import (
@@ -21,6 +19,8 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model, unwrapped
@@ -117,7 +117,7 @@ class _InProcessSave(SaveShardedStrategy):  # type: ignore[misc]  # megatron car
 
     def save(self, sharded_state_dict: Any, checkpoint_dir: str | Path) -> None:
         state, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, True)
-        torch_checkpoint.save(
+        save(
             mcore_to_pyt_state_dict(state, False),
             storage_writer=_Writer(checkpoint_dir, single_file_per_rank=True, sync_files=True, thread_count=1),
             planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
@@ -127,7 +127,7 @@ class _InProcessSave(SaveShardedStrategy):  # type: ignore[misc]  # megatron car
         return True
 
 
-class _Writer(torch_checkpoint.FileSystemWriter):
+class _Writer(FileSystemWriter):
     def storage_meta(self) -> None:
         """Nothing: it would hold a random id and the folder's path, and nobody reads it."""
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core.activations import squared_relu
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
+from torch.nn import functional
 
 from compiler.schema.model import Layout, ModelSpec, Precision
 
@@ -22,7 +22,11 @@ def transformer_config(
         raise ValueError("sequence parallelism without tensor parallelism has no effect")
     on_gpu = torch.cuda.is_available()
     dtype = DTYPES[precision.dtype]
-    activation = {"squared_relu": squared_relu if on_gpu else _squared_relu, "swiglu": F.silu, "gelu": F.gelu}
+    activation = {
+        "squared_relu": squared_relu if on_gpu else _squared_relu,
+        "swiglu": functional.silu,
+        "gelu": functional.gelu,
+    }
     return TransformerConfig(
         num_layers=spec.num_layers,
         hidden_size=spec.hidden_size,
@@ -55,7 +59,8 @@ def transformer_config(
         # initialize.py sets every weight from its name, so that all layouts start equal.
         perform_initialization=False,
         use_cpu_initialization=not on_gpu,
-        bias_activation_fusion=on_gpu and (spec.activation == "swiglu" or (spec.activation == "gelu" and spec.linear_bias)),
+        bias_activation_fusion=on_gpu
+        and (spec.activation == "swiglu" or (spec.activation == "gelu" and spec.linear_bias)),
         bias_dropout_fusion=on_gpu,
         masked_softmax_fusion=False,
         apply_rope_fusion=False,
@@ -92,5 +97,5 @@ def _refuse_indivisible(spec: ModelSpec, layout: Layout) -> None:
 
 def _squared_relu(hidden: Tensor) -> Tensor:
     """relu(x)^2, as Megatron's, but by a product: torch's pow is slower in both directions on a CPU."""
-    positive = F.relu(hidden)
+    positive = functional.relu(hidden)
     return positive * positive

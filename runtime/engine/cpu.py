@@ -78,7 +78,7 @@ def _compile_nothing() -> None:
     def identity(model: Callable[..., Any] | None = None, **_: Any) -> Callable[..., Any]:
         return (lambda function: function) if model is None else model
 
-    torch.compile = identity  # type: ignore[assignment]
+    torch.compile = identity
     if "torch._dynamo" not in sys.modules:
         sys.modules["torch._dynamo"] = _NoDynamo("torch._dynamo")
 

@@ -50,7 +50,8 @@ def write_shards(documents: Iterable[Sequence[int]], prefix: Path, *, vocab_size
 
 def read_document(prefix: Path, index: int) -> list[int]:
     """One document of a shard."""
-    tokens: list[int] = IndexedDataset(str(prefix))[index].tolist()
+    shard = IndexedDataset(str(prefix))  # held while its memory map is read: the array does not keep it open
+    tokens: list[int] = shard[index].tolist()
     return tokens
 
 

@@ -170,9 +170,7 @@ def sample(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float, top_p: 
     tokens_B, is_covered_B = _sample_nucleus(probabilities_BV, uniforms_B, num_candidates, top_p)
     if not bool(is_covered_B.all()):
         open_rows = (~is_covered_B).nonzero()[:, 0]
-        whole, _ = _sample_nucleus(
-            probabilities_BV[open_rows], uniforms_B[open_rows], probabilities_BV.shape[1], top_p
-        )
+        whole, _ = _sample_nucleus(probabilities_BV[open_rows], uniforms_B[open_rows], probabilities_BV.shape[1], top_p)
         tokens_B[open_rows] = whole
     return tokens_B
 

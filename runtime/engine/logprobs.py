@@ -1,48 +1,56 @@
-"""Log-probabilities of given tokens, also when the vocabulary is split over tensor-parallel ranks.
+"""What a model says about given rows, without gradients: log-probabilities, or values of a regression head.
 
-Shapes: B rows, L tokens, V vocabulary.
+Shapes: B rows, L tokens, K outputs of the head. All ranks of a tensor-parallel group call these alike.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
 import torch
-import torch.nn.functional as F
-from megatron.core import parallel_state
-from megatron.core.tensor_parallel import vocab_parallel_cross_entropy
-from torch import Tensor
+from torch import Tensor, nn
 
 from runtime.engine.batch import Batch
-
-if TYPE_CHECKING:  # model.py computes its output with token_logprobs
-    from runtime.engine.model import Model
+from runtime.engine.model import Model
 
 
-def token_logprobs(logits_LBV: Tensor, labels_BL: Tensor) -> Tensor:
-    """log p(label) in float32, [B, L], from this rank's part of the logits [L, B, V / tp]."""
-    num_tokens, num_rows, vocab_size = logits_LBV.shape
-    labels_LB = labels_BL.transpose(0, 1)
-    if parallel_state.get_tensor_model_parallel_world_size() > 1:
-        # Megatron's version: three all-reduces over the ranks' parts.
-        return -vocab_parallel_cross_entropy(logits_LBV.float(), labels_LB.contiguous()).transpose(0, 1)
-    flat = F.cross_entropy(logits_LBV.reshape(-1, vocab_size).float(), labels_LB.reshape(-1), reduction="none")
-    return -flat.view(num_tokens, num_rows).transpose(0, 1)
+def batch_logprobs(model: Model, batch: Batch) -> Tensor:
+    """log p(label), float32 [B, L], of every label, whether it counts or not."""
+    if model.head is not None:
+        raise ValueError("log-probabilities need a language head; this model has a regression head")
+    return _forward_only(model, batch)
 
 
-def batch_logprobs(model: "Model", batches: Iterable[Batch]) -> Iterator[Tensor]:
-    """log p(label) [B, L] of each batch, without gradients: the reference's log-probabilities.
+def sequence_logprobs(model: Model, batch: Batch) -> Tensor:
+    """Sum of log p over the labels that count, float32 [B]: a reference's log-probability of an answer."""
+    return (batch_logprobs(model, batch) * batch.loss_mask_BL).sum(dim=1)
 
-    Multiply by the loss mask and sum for a row's own. Runs on every rank of a tensor-parallel group alike.
-    """
-    if model.head is not None or len(model.chunks) > 1 or model.layout.pp > 1:
-        raise ValueError("log-probabilities need a language head, and no pipeline")
+
+def values(model: Model, batch: Batch) -> Tensor:
+    """The regression head's outputs at each row's last token, float32 [B, K]."""
+    if model.head is None:
+        raise ValueError("values need a regression head; this model has a language head")
+    return _forward_only(model, batch)
+
+
+def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
+    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last."""
+    outputs: Tensor = chunk(batch.tokens_BL, None, None, labels=batch.labels_BL if model.head is None else None)
+    return outputs
+
+
+def pick(model: Model, outputs: Tensor, batch: Batch) -> Tensor:
+    """What an objective sees of them: log-probabilities as they are, of values those at the last token, [B, K]."""
+    if model.head is None:
+        return outputs
+    lengths_B = batch.extra["lengths"].to(outputs.device)
+    return outputs[torch.arange(len(lengths_B), device=outputs.device), lengths_B - 1].float()
+
+
+def _forward_only(model: Model, batch: Batch) -> Tensor:
+    if len(model.chunks) > 1 or model.layout.pp > 1:
+        raise ValueError(f"a forward pass alone does not run on a pipeline (pp={model.layout.pp})")
     (chunk,) = model.chunks
     was_training = chunk.training
     chunk.eval()
     try:
-        for batch in batches:
-            with torch.no_grad():
-                logprobs_BL: Tensor = chunk(batch.tokens_BL, None, None, labels=batch.labels_BL)
-            yield logprobs_BL
+        with torch.no_grad():
+            return pick(model, forward(model, chunk, batch), batch)
     finally:
         chunk.train(was_training)

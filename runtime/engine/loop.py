@@ -21,6 +21,7 @@ from compiler.schema.training import Optimizer
 from runtime.engine.batch import Batch
 from runtime.engine.checkpoint import load_training, save_training
 from runtime.engine.cpu import cuda_tensor_types
+from runtime.engine.logprobs import forward, pick
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput, Objective
 from runtime.engine.optimizer import Trainable, set_learning_rate, trainable
@@ -170,20 +171,6 @@ class _StepFunction:
             chunk.scale_gradients(1.0 / weight)  # type: ignore[operator]
 
 
-def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
-    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last."""
-    labels = batch.labels_BL if model.head is None else None
-    return chunk(batch.tokens_BL, None, None, labels=labels)  # type: ignore[no-any-return]
-
-
-def pick(model: Model, outputs: Tensor, batch: Batch) -> Tensor:
-    """What the objective sees of them: of regression values those at each row's last token, [B, K]."""
-    if model.head is None:
-        return outputs
-    lengths = batch.extra["lengths"].to(outputs.device)
-    return outputs[torch.arange(len(lengths), device=outputs.device), lengths - 1].float()
-
-
 def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float]]:
     """(weight, {"loss": mean, name: mean}) over micro-batches, data-parallel ranks, told to all pipeline stages."""
     means: list[Any] = [None]
@@ -191,10 +178,10 @@ def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float
     if parallel_state.is_pipeline_last_stage(ignore_virtual=True):
         names = ["loss", *outputs[0].metrics]
         rows = [
-            [float(output.weight), output.loss_sum.detach(), *(output.metrics[name] for name in names[1:])]
+            [float(output.weight), float(output.loss_sum), *(float(output.metrics[name]) for name in names[1:])]
             for output in outputs
         ]
-        sums = torch.tensor([[float(value) for value in row] for row in rows], dtype=torch.float64).sum(dim=0)
+        sums = torch.tensor(rows, dtype=torch.float64).sum(dim=0)
         group = parallel_state.get_data_parallel_group(with_context_parallel=True)
         if group.size() > 1:
             sums = sums.to(torch.cuda.current_device())

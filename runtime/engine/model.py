@@ -17,7 +17,7 @@ from compiler.schema.model import Layout, ModelSpec, Precision
 from runtime.engine.config import transformer_config
 from runtime.engine.initialize import initialize
 from runtime.engine.layers import block_spec
-from runtime.engine.logprobs import token_logprobs
+from runtime.engine.vocabulary import token_logprobs
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class RegressionHead(MegatronModule):  # type: ignore[misc]  # megatron carries 
         place = {"dtype": config.params_dtype, "device": device}
         if torch.empty(0).is_meta:
             place["device"] = "meta"
-        self.weight = nn.Parameter(torch.empty(num_outputs, config.hidden_size, **place))  # type: ignore[arg-type]
-        self.bias = nn.Parameter(torch.zeros(num_outputs, **place))  # type: ignore[arg-type]
+        self.weight = nn.Parameter(torch.empty(num_outputs, config.hidden_size, **place))
+        self.bias = nn.Parameter(torch.zeros(num_outputs, **place))
         for parameter in (self.weight, self.bias):
             parameter.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
 

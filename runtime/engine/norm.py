@@ -4,9 +4,9 @@ WrappedTorchNorm (megatron-core 0.16.1, transformer/torch_norm.py:26) asserts on
 """
 
 import torch
-import torch.nn.functional as F
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Norm(nn.Module):
@@ -28,5 +28,5 @@ class Norm(nn.Module):
         """[..., H] -> [..., H]."""
         scale = self.weight + 1 if self.zero_centered else self.weight
         if self.is_rms:
-            return F.rms_norm(hidden, scale.shape, scale, self.eps)
-        return F.layer_norm(hidden, scale.shape, scale, self.bias, self.eps)
+            return functional.rms_norm(hidden, scale.shape, scale, self.eps)
+        return functional.layer_norm(hidden, scale.shape, scale, self.bias, self.eps)

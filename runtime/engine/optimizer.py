@@ -33,9 +33,7 @@ def trainable(model: Model, record: Optimizer) -> Trainable:
         check_for_nan_in_grad=False,  # the loop looks at the loss and the gradient norm itself
     )
     chunks = tuple(
-        DistributedDataParallel(
-            config=model.config, ddp_config=ddp_config, module=chunk, disable_bucketing=index > 0
-        )
+        DistributedDataParallel(config=model.config, ddp_config=ddp_config, module=chunk, disable_bucketing=index > 0)
         for index, chunk in enumerate(model.chunks)
     )
     config = OptimizerConfig(

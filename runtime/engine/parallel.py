@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
+from torch._C._distributed_c10d import FileStore, HashStore
 
 from compiler.schema.model import Layout
 
@@ -50,9 +51,9 @@ def start(layout: Layout, *, rank: int, world_size: int, rendezvous: Path | None
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     backend = "nccl" if on_gpu else "gloo"
     if world_size == 1:
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
     elif rendezvous is not None:
-        store = dist.FileStore(str(rendezvous), world_size)
+        store = FileStore(str(rendezvous), world_size)
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     else:
         dist.init_process_group(backend, init_method="env://", rank=rank, world_size=world_size)
