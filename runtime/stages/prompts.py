@@ -1,0 +1,98 @@
+"""prompts: make prompts with a generator, keeping only those that belong to the named parts of a split."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from compiler.artifacts import PromptRow
+from compiler.schema.generators import SelfPrompted, Tasks
+from compiler.stages.prompts import Prompts
+from runtime.context import Context, Facts
+from runtime.generators import self_prompted
+from runtime.generators.self_prompted import Collected, Sample
+from runtime.generators.tasks import draw_prompts
+from runtime.rows import write_rows
+
+_BATCH = 512
+
+
+def run(stage: Prompts, ctx: Context) -> Facts:
+    """Draws or samples the prompts; facts: rows by family, and what was rejected for which reason."""
+    unknown = sorted(set(stage.parts) - set(stage.split.shares))
+    if unknown:
+        raise ValueError(f"the split has no part {', '.join(unknown)}; it has {', '.join(sorted(stage.split.shares))}")
+    if isinstance(stage.generator, Tasks):
+        return _draw(stage, stage.generator, ctx)
+    return _self_prompt(stage, stage.generator, ctx)
+
+
+def _draw(stage: Prompts, generator: Tasks, ctx: Context) -> Facts:
+    rows = draw_prompts(generator, count=stage.count, split=stage.split, parts=stage.parts, seed=stage.seed)
+    write_rows(ctx.output, rows)
+    return _facts(rows)
+
+
+def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts:
+    with _sampler(stage, generator, ctx) as sample:
+        collected = self_prompted.collect(
+            generator, count=stage.count, split=stage.split, parts=stage.parts, sample=sample, batch=_BATCH
+        )
+    if ctx.rank == 0:
+        write_rows(ctx.output, collected.rows)
+    return {**_facts(collected.rows), **_waterfall(collected)}
+
+
+@contextmanager
+def _sampler(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Iterator[Sample]:
+    """Asks the policy for user turns. The engine is imported here: drawing tasks must not wait for torch."""
+    from compiler.schema.model import Precision
+    from compiler.stages.generate import Sampling
+    from runtime.answers import Question, answer
+    from runtime.engine.parallel import start
+    from runtime.policy import TOKENIZER, open_policy
+    from runtime.tokenizer import ChatTokenizer
+
+    policy = ctx.input(generator.policy)
+    tokenizer = ChatTokenizer.load(policy / TOKENIZER)
+    opening = tuple(tokenizer.opening("user"))
+    layout = ctx.placement.layout
+    with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=generator.seed):
+        model = open_policy(policy, layout, Precision(dtype="fp32"))
+        sampling = Sampling(
+            temperature=generator.temperature, top_p=1.0, max_new_tokens=model.spec.seq_length - len(opening)
+        )
+
+        def sample(count: int, first: int) -> list[str]:
+            # A turn's randomness is named by its index and the stage's seed; the ledger outlives a kill.
+            questions = [Question(f"{stage.seed}-turn-{index}", opening) for index in range(first, first + count)]
+            found = answer(
+                model,
+                questions,
+                sampling,
+                end_id=tokenizer.end_id,
+                seed=generator.seed,
+                ctx=ctx,
+                ledger=f"turns-{first}",
+            )
+            return [tokenizer.decode(found[question.id].token_ids, role="user") for question in questions]
+
+        yield sample
+
+
+def _facts(rows: Sequence[PromptRow]) -> Facts:
+    return {"rows": len(rows), "rows_by_family": dict(sorted(Counter(row.family for row in rows).items()))}
+
+
+def _waterfall(collected: Collected) -> Facts:
+    rows = collected.attempts
+    waterfall = [{"name": "sampled", "rows": rows}]
+    for name, reason in (
+        ("well-formed tasks", self_prompted.MALFORMED),
+        ("of a wanted family", self_prompted.UNWANTED_FAMILY),
+        ("of a wanted part", self_prompted.HELD_OUT),
+        ("distinct", self_prompted.DUPLICATE),
+        ("kept", self_prompted.FAMILY_FULL),
+    ):
+        rows -= collected.rejected.get(reason, 0)
+        waterfall.append({"name": name, "rows": rows})
+    return {"attempts": collected.attempts, "rejected": dict(collected.rejected), "waterfall": waterfall}
