@@ -19,6 +19,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -42,8 +43,12 @@ def load_weights(model: Model, folder: Path, *, strict: bool = True, body_only: 
     checkpoint holds tensors which this model lacks; a tensor that the model needs must always be there.
     """
     state = _weights(model, with_head=not body_only)
-    # Megatron calls "missing" what the checkpoint has and the model does not ask for.
-    loaded, unexpected, missing = dist_checkpointing.load(state, str(folder), strict="return_all")
+    try:
+        # Megatron calls "missing" what the checkpoint has and the model does not ask for.
+        loaded, unexpected, missing = dist_checkpointing.load(state, str(folder), strict="return_all")
+    except CheckpointException as problem:  # a BaseException of torch; its text holds every rank's traceback
+        reasons = {str(failure[0]) for failure in problem.failures.values()}
+        raise ValueError(f"the weights in {folder} do not fit this model: {'; '.join(sorted(reasons))}") from None
     if body_only:
         unexpected = {key for key in unexpected if not key.startswith(_HEADS)}
     if missing or (strict and unexpected):

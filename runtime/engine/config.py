@@ -53,6 +53,7 @@ def transformer_config(
         pipeline_dtype=dtype,
         # Micro-batches are padded to their own longest row, not to one length.
         variable_seq_lengths=layout.pp > 1,
+        moe_token_dispatcher_type="alltoall",  # there are no experts, but Megatron refuses its default with the above
         **_pipeline_communication(layout),
         # The loss is a sum, divided once by the weight of the whole global batch (loop.py).
         calculate_per_token_loss=True,

@@ -149,6 +149,7 @@ class RegressionHead(MegatronModule):  # type: ignore[misc]  # megatron carries 
         return values, None
 
     def sharded_state_dict(self, prefix: str = "", sharded_offsets: Any = (), metadata: Any = None) -> Any:
+        """Whole on each tensor-parallel rank; named apart from a language head."""
         state = make_sharded_tensors_for_checkpoint(
             self.state_dict(prefix="", keep_vars=True),
             prefix,
