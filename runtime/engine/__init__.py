@@ -37,6 +37,11 @@ Checkpoint folders, ranks and files: what one rank writes once is written by `wo
 above are called on every rank.
 """
 
+import warnings
+
 from runtime.engine import cpu
 
 cpu.install()
+# Megatron warns at every start that what is missing on a CPU is missing, and at every layer that its own callers
+# leave out arguments. A user can do nothing about either.
+warnings.filterwarnings("ignore", module=r"megatron\.core")

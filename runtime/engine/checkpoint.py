@@ -156,6 +156,10 @@ class _appearing:  # noqa: N801  # reads as a verb in a with statement
             return
         dist.barrier()
         if dist.get_rank() == 0:
+            for path in self.partial.glob("*.distcp"):
+                # A rank that is a data-parallel copy has nothing to write, and leaves an empty file that nothing names.
+                if path.stat().st_size == 0:
+                    path.unlink()
             for path in (*self.partial.iterdir(), self.partial):
                 _sync(path)
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import BF16, FP32, LLAMA, NEMOTRON, SPECS, hashes, make, perturb, same_weights, weights
+from engine_cases import BF16, FP32, LLAMA, NEMOTRON, SPECS, hashes, make, perturb, same_weights, weights
 
 from runtime.engine.checkpoint import load_weights, save_weights
 from runtime.engine.model import Regression

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from engine_cases import BIASED, LLAMA, NEMOTRON, make, perturb, weights
 from plain_torch import from_megatron
-from small import BIASED, LLAMA, NEMOTRON, make, perturb, weights
 
 from runtime.engine.generate import Completion, generate, plan_batches, sample
 from runtime.engine.model import Model

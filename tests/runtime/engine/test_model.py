@@ -1,7 +1,7 @@
 import pytest
 import torch
+from engine_cases import BF16, LLAMA, NEMOTRON, SPECS, make, perturb, token_rows, weights
 from plain_torch import from_megatron, gradients_by_megatron_name
-from small import BF16, LLAMA, NEMOTRON, SPECS, make, perturb, token_rows, weights
 
 from compiler.schema.model import Layout
 from runtime.engine.attention import _folded, _fused

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from ranks import NUM_STEPS, SPECS, completions, records
-from small import FP32, NEMOTRON, hashes, make, weights
+from engine_cases import FP32, NEMOTRON, environment, hashes, make, weights
+from engine_ranks import NUM_STEPS, SPECS, completions, records
 
 from compiler.schema.model import Layout
 from runtime.engine import parallel
@@ -38,9 +38,11 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(folder: Path, *, world_size: int) -> Path:
-    script = str(Path(__file__).with_name("ranks.py"))
+    script = str(Path(__file__).with_name("engine_ranks.py"))
     processes = [
-        subprocess.Popen([sys.executable, "-W", "ignore", script, str(folder), str(rank), str(world_size)])
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", script, str(folder), str(rank), str(world_size)], env=environment()
+        )
         for rank in range(world_size)
     ]
     try:

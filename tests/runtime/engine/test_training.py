@@ -1,5 +1,4 @@
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine_cases import ADAM, BF16, FP32, LLAMA, NEMOTRON, batches, environment, hashes, make, same_weights, weights
 from plain_torch import from_megatron, train_plainly
-from small import ADAM, BF16, FP32, LLAMA, NEMOTRON, batches, hashes, make, same_weights, weights
 from torch import Tensor
 
 from compiler.schema.model import Precision
@@ -86,8 +85,8 @@ def test_micro_batches_do_not_change_the_step(precision: Precision) -> None:
 
 
 def test_metrics_are_means_over_the_weight_and_the_weight_need_not_be_whole() -> None:
-    def objective(logprobs_BL: Tensor, batch: Batch) -> LossOutput:
-        loss = next_token(logprobs_BL, batch)
+    def objective(logprobs: Tensor, batch: Batch) -> LossOutput:
+        loss = next_token(logprobs, batch)
         return replace(loss, weight=0.25 * float(loss.weight), metrics={"same": loss.loss_sum.detach()})
 
     records: list[StepRecord] = []
@@ -120,8 +119,8 @@ def test_a_regression_head_learns_and_starts_from_a_policy_s_body(tmp_path: Path
         targets = torch.tensor([[row[-1] / 96, float(len(row) > 6)] for row in rows])
         return [collate_whole(rows, extra={"targets": targets})]
 
-    def objective(values_BK: Tensor, batch: Batch) -> LossOutput:
-        return LossOutput(((values_BK - batch.extra["targets"]) ** 2).sum(), weight=float(len(values_BK)))
+    def objective(values: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(((values - batch.extra["targets"]) ** 2).sum(), weight=float(len(values)))
 
     records: list[StepRecord] = []
     train(
@@ -143,8 +142,8 @@ def test_a_regression_head_learns_and_starts_from_a_policy_s_body(tmp_path: Path
 def test_a_loss_that_is_not_a_number_stops_before_the_weights_change() -> None:
     model, untouched = make(), make()
 
-    def objective(logprobs_BL: Tensor, batch: Batch) -> LossOutput:
-        return LossOutput(loss_sum=(logprobs_BL * math.nan).sum(), weight=1.0)
+    def objective(logprobs: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(loss_sum=(logprobs * math.nan).sum(), weight=1.0)
 
     with pytest.raises(TrainingDivergedError, match="step 0"):
         train(
@@ -206,9 +205,8 @@ def test_killed_without_warning_it_resumes_to_the_same_bytes(tmp_path: Path) -> 
     save_weights(straight, tmp_path / "straight")
 
     checkpoints = tmp_path / "training"
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("victim.py")), str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    victim = subprocess.Popen(command, env=environment)
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("engine_victim.py")), str(tmp_path)]
+    victim = subprocess.Popen(command, env=environment())
     deadline = time.monotonic() + 60
     while not list(checkpoints.glob("step-*")) and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

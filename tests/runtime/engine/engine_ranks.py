@@ -1,4 +1,4 @@
-"""One rank of a job that goes through several layouts: `python ranks.py FOLDER RANK WORLD_SIZE`."""
+"""One rank of a job that goes through several layouts: `python engine_ranks.py FOLDER RANK WORLD_SIZE`."""
 
 import json
 import sys
@@ -6,11 +6,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-
 import numpy as np
 import torch
-from small import ADAM, FP32, LLAMA, NEMOTRON, batches
+from engine_cases import ADAM, FP32, LLAMA, NEMOTRON, batches
 from torch import Tensor
 
 from compiler.schema.model import Layout
@@ -37,9 +35,9 @@ TWO = {
 FOUR = {"tp2-dp2": Layout(tp=2, dp=2), "tp2-pp2": Layout(tp=2, pp=2)}
 
 
-def with_metric(logprobs_BL: Tensor, batch: Batch) -> LossOutput:
-    hits = ((logprobs_BL.detach() > -4) * batch.loss_mask_BL).sum()
-    return replace(next_token(logprobs_BL, batch), metrics={"likely": hits})
+def with_metric(logprobs: Tensor, batch: Batch) -> LossOutput:
+    hits = ((logprobs.detach() > -4) * batch.loss_mask_BL).sum()
+    return replace(next_token(logprobs, batch), metrics={"likely": hits})
 
 
 def records(

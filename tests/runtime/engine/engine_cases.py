@@ -1,6 +1,7 @@
 """Small models and made-up batches that the engine's tests share."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -102,3 +103,9 @@ def hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def environment() -> dict[str, str]:
+    """Of a process that a test starts: it finds these files and the repository, and keeps to one core."""
+    here = Path(__file__).parent
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parents[2]}", "OMP_NUM_THREADS": "1"}

@@ -1,13 +1,11 @@
-"""A training run in a process of its own, slow enough to be killed: `python victim.py FOLDER`."""
+"""A training run in a process of its own, slow enough to be killed: `python engine_victim.py FOLDER`."""
 
 import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-
 import torch
-from small import ADAM, batches, make
+from engine_cases import ADAM, batches, make
 
 from compiler.schema.model import Layout
 from runtime.engine import parallel
