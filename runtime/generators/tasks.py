@@ -52,7 +52,7 @@ def _draw_family(family: str, quota: int, split: Split, parts: Collection[str], 
                 fruitless = 0
         if fruitless > _PATIENCE:
             raise ExhaustedError(
-                f"{quota} distinct {family} prompts are wanted, but {', '.join(sorted(parts))} of the split has only "
-                f"{len(rows)}"
+                f"{quota} distinct {family} prompts are wanted, but {', '.join(sorted(parts))} of the split has fewer: "
+                f"{len(rows)} were found"
             )
     return rows

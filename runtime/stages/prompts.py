@@ -37,6 +37,10 @@ def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts
         collected = self_prompted.collect(
             generator, count=stage.count, split=stage.split, parts=stage.parts, sample=sample, batch=_BATCH
         )
+    if not collected.rows:
+        raise ValueError(
+            f"none of {collected.attempts} turns that the policy wrote is a wanted prompt: {collected.rejected}"
+        )
     if ctx.rank == 0:
         write_rows(ctx.output, collected.rows)
     return {**_facts(collected.rows), **_waterfall(collected)}

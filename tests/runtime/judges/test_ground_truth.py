@@ -1,0 +1,31 @@
+from typing import Any
+
+import pytest
+
+from compiler.artifacts import ATTRIBUTES, Message, ResponseRow
+from runtime.judges.ground_truth import score
+
+
+def _response(prompt: str, response: str) -> Any:
+    return ResponseRow(
+        id="p-0",
+        prompt_id="p",
+        family="sort",
+        messages=(Message(role="user", content=prompt),),
+        response=response,
+        response_ids=(9, 4),
+        finished=True,
+        logprob=-1.0,
+    )
+
+
+@pytest.mark.parametrize(("response", "expected"), [("1 4 7", 1.0), ("7 4 1", 0.0), ("", 0.0)])
+def test_the_score_is_whether_the_answer_is_right(response: str, expected: float) -> None:
+    row = score(_response(">>> sort 7 1 4 up", response))
+    assert (row.response_id, row.score) == ("p-0", expected)
+    assert tuple(row.attributes) == ATTRIBUTES
+
+
+def test_an_answer_to_no_task_is_an_error_and_not_a_low_score() -> None:
+    with pytest.raises(ValueError, match="p-0"):
+        score(_response("hello", "1 4 7"))
