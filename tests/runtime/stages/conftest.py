@@ -33,7 +33,7 @@ RunStage = Callable[..., Ran]
 
 @pytest.fixture
 def run_stage(tmp_path: Path) -> RunStage:
-    """(kind, record fields, inputs by label, fingerprints by label) -> what the stage made. Inputs are rows or folders."""
+    """(kind, fields, inputs by label, fingerprints by label) -> what the stage made. Inputs are rows or folders."""
     count = 0
 
     def run(kind: str, fields: Mapping[str, Any], inputs: Inputs, fingerprints: Mapping[str, str] | None = None) -> Ran:
