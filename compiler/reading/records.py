@@ -1,0 +1,179 @@
+"""A stage as it was written to its record: variables put in, named pieces put in, refs named, then validated."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from compiler.errors import did_you_mean
+from compiler.manifest import Placement
+from compiler.reading.fields import Rename, pieces_of, rename_refs
+from compiler.reading.problems import Problems
+from compiler.reading.tree import Entry, Scalar, Table, describe, plain, without
+from compiler.reading.variables import Values, substitute
+from compiler.reading.wording import note_errors
+from compiler.schema.experiment import SECTIONS, StageEntry
+from compiler.stages import STAGES, Stage
+
+Pieces: TypeAlias = Mapping[str, Mapping[str, Table]]
+"""Section -> name -> piece, ready to be put in."""
+
+
+class Built(NamedTuple):
+    """A stage of one round and point."""
+
+    stage: Stage
+    placement: Placement
+    tree: Table
+    """What it was read from."""
+
+
+def prepare_pieces(sections: Pieces, values: Values, problems: Problems) -> Pieces:
+    """Every named piece with its params put in and `extends` followed."""
+    known = {
+        section: {
+            name: _as_table(substitute(piece, values, problems, f"{section}.{name}")) for name, piece in pieces.items()
+        }
+        for section, pieces in sections.items()
+    }
+    models = known.get("models", {})
+    extended = {name: extend(model, models, problems, f"models.{name}") for name, model in models.items()}
+    return {**known, "models": extended}
+
+
+def check_pieces(pieces: Pieces, problems: Problems) -> None:
+    """Validates every named piece, used or not."""
+    for section, named in pieces.items():
+        for name, piece in named.items():
+            read(SECTIONS[section], piece, f"{section}.{name}", problems)
+
+
+def extend(model: Table, models: Mapping[str, Table], problems: Problems, path: str) -> Table:
+    """The model with the keys of what it extends, its own keys winning."""
+    chain, seen = [model], set[str]()
+    while (entry := chain[-1].entries.get("extends")) is not None:
+        name = entry.value.value if isinstance(entry.value, Scalar) else None
+        if not isinstance(name, str):
+            problems.blame(entry.value, f"{path}.extends", f"is {describe(entry.value)}, but must be the name of a model", "wrong-type")
+            break
+        if name in seen or models.get(name) is model:
+            problems.blame(entry.value, f"{path}.extends", f"models extend each other in a circle through {name!r}", "cycle")
+            break
+        if name not in models:
+            hint = did_you_mean(name, models)
+            problems.blame(entry.value, f"{path}.extends", f"unknown model {name!r}", "unknown-name", hint=hint)
+            break
+        seen.add(name)
+        chain.append(models[name])
+    entries: dict[str, Entry] = {}
+    for part in reversed(chain):
+        entries.update(part.entries)
+    return without(model._replace(entries=entries), "extends")
+
+
+def build_stage(
+    entry: StageEntry, values: Values, pieces: Pieces, problems: Problems, rename: Rename | None = None
+) -> Built | None:
+    """The stage's record and placement; None where something is wrong, which is then among the problems."""
+    before = len(problems)
+    tree = _as_table(substitute(entry.tree, values, problems, entry.path))
+    record_type = _stage_type(tree, entry, problems)
+    if record_type is None:
+        return None
+    placement = _placement(tree, entry.path, problems)
+    tree = put_pieces(without(tree, "placement") if "placement" in tree.entries else tree, record_type, pieces, entry.path, problems)
+    if rename is not None:
+        tree = rename_refs(record_type, tree, rename)
+    stage = read(record_type, tree, entry.path, problems, more_keys=("placement",))
+    if stage is None or placement is None or len(problems) > before:
+        return None
+    assert isinstance(stage, Stage)
+    return Built(stage, placement, tree)
+
+
+def put_pieces(tree: Table, record_type: type[Any], pieces: Pieces, path: str, problems: Problems) -> Table:
+    """The tree with named pieces in the place of their names."""
+    changed: dict[str, Entry] = {}
+    for field, section in pieces_of(record_type).items():
+        entry = tree.entries.get(field)
+        if entry is None:
+            continue
+        value, named = entry.value, pieces.get(section, {})
+        if isinstance(value, Scalar) and isinstance(value.value, str):
+            piece = named.get(value.value)
+            if piece is not None:
+                changed[field] = Entry(entry.at, piece._replace(used=value.at))
+            elif not problems.is_blamed(value):
+                hint = did_you_mean(value.value, named) or f"there is no section `{section}`"
+                message = f"no {value.value!r} in `{section}`"
+                problems.blame(value, f"{path}.{field}", message, "unknown-name", hint=hint)
+        elif isinstance(value, Table) and section == "models" and "extends" in value.entries:
+            changed[field] = Entry(entry.at, extend(value, named, problems, f"{path}.{field}"))
+    return tree._replace(entries={**tree.entries, **changed}) if changed else tree
+
+
+def read(hint: Any, tree: Table, path: str, problems: Problems, *, more_keys: Sequence[str] = ()) -> Any:
+    """The tree as a value of this type; None with the reasons among the problems."""
+    try:
+        return _validated(_Type(hint), json.dumps(plain(tree)))
+    except ValidationError as error:
+        note_errors(error, tree, hint, path, problems, more_keys=more_keys)
+        return None
+
+
+class _Type:
+    """A type as a key of caches, by identity: annotations need not be hashable."""
+
+    __slots__ = ("hint",)
+
+    def __init__(self, hint: Any) -> None:
+        self.hint = hint
+
+    def __hash__(self) -> int:
+        return id(self.hint)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Type) and other.hint is self.hint
+
+
+@lru_cache(maxsize=2**17)
+def _validated(kind: _Type, text: str) -> Any:
+    return _adapter(kind).validate_json(text)
+
+
+@cache
+def _adapter(kind: _Type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind.hint)
+
+
+def _as_table(node: Any) -> Table:
+    assert isinstance(node, Table)
+    return node
+
+
+def _stage_type(tree: Table, entry: StageEntry, problems: Problems) -> type[Stage] | None:
+    kind = tree.entries["kind"].value
+    word = kind.value if isinstance(kind, Scalar) else None
+    if isinstance(word, str) and word in STAGES:
+        return STAGES[word]
+    if not problems.is_blamed(kind):
+        hint = did_you_mean(str(word), STAGES)
+        problems.blame(kind, f"{entry.path}.kind", f"unknown kind {describe(kind)}", "unknown-kind", hint=hint)
+    return None
+
+
+_NO_PLACEMENT = Placement()
+
+
+def _placement(tree: Table, path: str, problems: Problems) -> Placement | None:
+    entry = tree.entries.get("placement")
+    if entry is None:
+        return _NO_PLACEMENT
+    if not isinstance(entry.value, Table):
+        problems.blame(entry.value, f"{path}.placement", f"is {describe(entry.value)}, but must be a mapping", "wrong-type")
+        return None
+    placement = read(Placement, entry.value, f"{path}.placement", problems)
+    assert placement is None or isinstance(placement, Placement)
+    return placement

@@ -1,0 +1,200 @@
+"""pydantic's errors as sentences about the file: the exact place, what is wrong, what to write instead."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
+
+from pydantic import ValidationError
+
+from compiler.errors import did_you_mean
+from compiler.manifest import Placement
+from compiler.reading.fields import accepts, hint_below, hints_of, kinds_of, pieces_of, record_type_at
+from compiler.reading.problems import Problems, used_here
+from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
+from compiler.schema.base import Record
+from compiler.schema.model import Layout
+
+
+def note_errors(
+    error: ValidationError, tree: Node, hint: Any, path: str, problems: Problems, *, more_keys: Sequence[str] = ()
+) -> None:
+    """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand in the tree, though no field of it."""
+    for detail in error.errors(include_url=False, include_input=False):
+        spot = _locate(tree, hint, path, detail["loc"], str(detail["type"]))
+        if spot is not None:
+            _note(spot, str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]), problems, more_keys)
+
+
+class _Spot(NamedTuple):
+    node: Node
+    """The value, or the mapping that holds (or lacks) the key."""
+    hint: Any
+    """The type it should have."""
+    parent: type[Record] | None
+    """The record whose field this is."""
+    field: str
+    path: str
+    key: Entry | None
+    """Where the key itself is wrong."""
+    missing: str
+    used: tuple[tuple[Place, str], ...]
+
+
+def _locate(tree: Node, hint: Any, path: str, loc: tuple[int | str, ...], error: str) -> _Spot | None:
+    """Follows `loc` through the tree, dropping the union tags that pydantic puts in; None where it says nothing new."""
+    node, parent, field, used = tree, None, "", used_here(tree)
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if error == "missing" and last:
+            return _Spot(node, hint, record_type_at(hint, node), str(part), f"{path}.{part}", None, str(part), used)
+        if isinstance(node, Table):
+            if part == "[key]":
+                break
+            name = str(part)
+            tag = not last and _kind(node) == name and len(kinds_of(hint)) > 1 and index > 0 and loc[index - 1] == field
+            entry = None if tag else node.entries.get(name)
+            if entry is None:
+                continue
+            if last and error == "extra_forbidden" or loc[-1] == "[key]" and index == len(loc) - 2:
+                key_hint = record_type_at(hint, node)
+                return _Spot(node, hint, key_hint, name, f"{path}.{name}", entry, "", used)
+            parent, field = record_type_at(hint, node), name
+            below = entry.value
+        elif isinstance(node, Listing) and isinstance(part, int) and part < len(node.items):
+            name, below = str(part), node.items[part]
+        else:
+            if _is_other_branch(str(part), node):
+                return None
+            continue
+        hint, node, path = hint_below(hint, node, name), below, f"{path}.{name}" if path else name
+        used = used + used_here(node)
+    return _Spot(node, hint, parent, field, path, None, "", used)
+
+
+def _kind(table: Table) -> str:
+    entry = table.entries.get("kind")
+    return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else ""
+
+
+def _is_other_branch(tag: str, node: Node) -> bool:
+    """Whether the error comes from a member of a union that the value was not meant to be."""
+    return (tag == "str" and not isinstance(node, Scalar)) or (tag.startswith("tuple[") and not isinstance(node, Listing))
+
+
+def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems, more_keys: Sequence[str]) -> None:
+    if problems.is_blamed(spot.node) and not isinstance(spot.node, Table):
+        return
+    if error == "missing":
+        hint = _description(spot.parent, spot.missing)
+        problems.add(spot.node.at, spot.path, "is missing", "missing-key", hint=hint, related=spot.used)
+    elif error == "extra_forbidden":
+        assert spot.key is not None
+        hint = _unknown_key_hint(spot, more_keys)
+        problems.add(spot.key.at, spot.path, "unknown key", "unknown-key", hint=hint, related=spot.used)
+    elif spot.key is not None:
+        choices = [str(choice) for choice in ctx.get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")]
+        message = f"{spot.field!r} is not known here"
+        problems.add(spot.key.at, spot.path, message, "wrong-choice", hint=did_you_mean(spot.field, choices), related=spot.used)
+    elif error in ("union_tag_invalid", "union_tag_not_found"):
+        _note_kind(spot, error, problems)
+    elif error == "value_error":
+        message = str(ctx.get("error", msg))
+        problems.add(spot.node.at, spot.path, message, "wrong-value", related=spot.used)
+    else:
+        _note_value(spot, error, ctx, msg, problems)
+
+
+def _note_kind(spot: _Spot, error: str, problems: Problems) -> None:
+    kinds = list(kinds_of(spot.hint))
+    entry = spot.node.entries.get("kind") if isinstance(spot.node, Table) else None
+    if error == "union_tag_not_found" or entry is None:
+        hint = f"choose from {', '.join(kinds)}"
+        problems.add(spot.node.at, f"{spot.path}.kind", "is missing", "missing-key", hint=hint, related=spot.used)
+        return
+    message = f"unknown kind {describe(entry.value)}"
+    word = str(entry.value.value) if isinstance(entry.value, Scalar) else ""
+    problems.blame(entry.value, f"{spot.path}.kind", message, "unknown-kind", hint=did_you_mean(word, kinds), related=spot.used)
+
+
+def _note_value(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems) -> None:
+    wanted, code = _wanted(spot, error, ctx)
+    hint = ""
+    if code == "wrong-choice":
+        word = str(spot.node.value) if isinstance(spot.node, Scalar) else ""
+        hint = did_you_mean(word, [str(choice) for choice in _choices(spot.hint)])
+    elif code == "wrong-type":
+        hint = _type_hint(spot, error)
+    message = f"is {describe(spot.node)}, but must be {wanted}" if wanted else msg
+    problems.blame(spot.node, spot.path, message, code, hint=hint, related=spot.used)
+
+
+_TYPES = {
+    "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
+    "bool_type": "true or false", "bool_parsing": "true or false", "string_type": "text",
+    "tuple_type": "a list", "list_type": "a list", "dict_type": "a mapping",
+    "model_type": "a mapping", "model_attributes_type": "a mapping",
+}  # fmt: skip
+
+_RANGES = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _wanted(spot: _Spot, error: str, ctx: dict[str, Any]) -> tuple[str, str]:
+    """What the value must be, and the code of the problem."""
+    if error == "literal_error":
+        choices = [str(choice) for choice in _choices(spot.hint)]
+        return (choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}", "wrong-choice")
+    if error in _RANGES:
+        words, bound = _RANGES[error]
+        limit = ctx[bound]
+        return f"{words} {int(limit) if limit == int(limit) else limit}", "out-of-range"
+    if error == "too_short":
+        return "a mapping with at least one entry" if isinstance(spot.node, Table) else "a list with at least one entry", "too-few"
+    if error not in _TYPES:
+        return "", "wrong-value"
+    section = pieces_of(spot.parent).get(spot.field) if spot.parent else None
+    if section and _TYPES[error] == "a mapping":
+        return f"a name from `{section}` or a mapping", "wrong-type"
+    if accepts(spot.hint):
+        return "the name of a stage", "wrong-type"
+    return _TYPES[error], "wrong-type"
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    from compiler.reading.fields import members
+
+    return tuple(choice for member in members(hint) for choice in get_args(member) if isinstance(choice, str | int))
+
+
+def _type_hint(spot: _Spot, error: str) -> str:
+    node = spot.node
+    if not isinstance(node, Scalar):
+        return ""
+    if error in ("tuple_type", "list_type") and node.value is not None:
+        return f"write [{node.text}]"
+    if error.startswith("int") and isinstance(node.value, str):
+        return "whole numbers may be written 4096, 4k, 1.5M, 340B or 8T"
+    if error.startswith("int") and isinstance(node.value, float) and node.value == node.value // 1 and abs(node.value) < 1e18:
+        return f"write {int(node.value)}"
+    if error == "string_type" and node.value is not None and not accepts(spot.hint):
+        return f'write "{node.text}" in quotes'
+    if error == "bool_type" and node.value in ("yes", "no", "on", "off"):
+        return f"write {'true' if node.value in ('yes', 'on') else 'false'}"
+    return ""
+
+
+def _description(record_type: type[Record] | None, field: str) -> str:
+    info = record_type.model_fields.get(field) if record_type else None
+    return info.description.strip().rstrip(".,") if info and info.description else ""
+
+
+def _unknown_key_hint(spot: _Spot, more_keys: Sequence[str]) -> str:
+    known = list(hints_of(spot.parent)) if spot.parent else []
+    if "placement" in more_keys and spot.field in (*Placement.model_fields, *Layout.model_fields):
+        return "it belongs under `placement`"
+    return did_you_mean(spot.field, [*known, *more_keys])
