@@ -41,7 +41,7 @@ import warnings
 
 from runtime.engine import cpu
 
-cpu.install()
 # Megatron warns at every start that what is missing on a CPU is missing, and at every layer that its own callers
 # leave out arguments. A user can do nothing about either.
 warnings.filterwarnings("ignore", module=r"megatron\.core")
+cpu.install()

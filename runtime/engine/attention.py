@@ -120,6 +120,13 @@ def _causal(num_queries: int, num_keys: int, dtype: torch.dtype, device: torch.d
     return blocked.triu(num_keys - num_queries + 1)
 
 
+def document_mask(documents_BL: Tensor, dtype: torch.dtype) -> Tensor:
+    """[B, 1, L, L] to add to the scores: 0 where the key is not later and of the query's own document, else -inf."""
+    num_tokens = documents_BL.shape[1]
+    apart = (documents_BL[:, None, :, None] != documents_BL[:, None, None, :]).to(dtype)
+    return apart.masked_fill_(apart.bool(), float("-inf")) + _causal(num_tokens, num_tokens, dtype, documents_BL.device)
+
+
 class CachingSelfAttention(SelfAttention):  # type: ignore[misc]  # megatron carries no types here
     """SelfAttention with a cache of its own order: keys already rotated, [B, G, M, D], ready for a matrix product.
 

@@ -20,6 +20,8 @@ class Batch:
     """int64, the token that follows each input"""
     loss_mask_BL: Tensor
     """float32, 1 where the label counts"""
+    documents_BL: Tensor | None = None
+    """int64, the document that each input belongs to, where rows hold several: a token sees its own document only"""
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     """Rewards, reference log-probabilities, attributes; `lengths` (inputs of each row without padding) always."""
 

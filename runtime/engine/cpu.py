@@ -6,6 +6,7 @@ Megatron's own files are never edited; every change below names the call sites (
 """
 
 import contextlib
+import ctypes
 import functools
 import importlib
 import sys
@@ -24,6 +25,8 @@ _GPU_ONLY = ("transformer_engine", "transformer_engine_torch", "apex", "amp_C", 
 _FACTORIES = ("zeros", "ones", "empty", "tensor", "full", "arange", "rand", "randn", "randint")
 _LIKE_FACTORIES = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like")
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
 _installed = False
 
 
@@ -39,6 +42,7 @@ def install() -> None:
     _compile_nothing()
     _route_devices_to_cpu()
     _route_random_state_to_cpu()
+    _keep_freed_memory()
     _installed = True
 
 
@@ -98,8 +102,8 @@ class _NoDynamo(ModuleType):
     def graph_break(*_: Any, **__: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)  # the import system asks for __spec__ and __path__
+        if name.startswith("__") and name != "__path__":  # asked for when a module below it is imported
+            raise AttributeError(name)
         sys.modules.pop("torch._dynamo", None)
         return getattr(importlib.import_module("torch._dynamo"), name)
 
@@ -162,6 +166,20 @@ def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
         return factory(*args, **kwargs)
 
     return create
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep what torch frees, since the next step asks for the same again.
+
+    By default it gives large blocks back at once and every step faults them in anew: 155,000 page faults and a fifth of
+    the time of a step of 256 x 64 tokens at hidden size 128, against 400 faults (torch has no CPU cache of its own).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _route_random_state_to_cpu() -> None:

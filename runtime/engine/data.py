@@ -58,28 +58,34 @@ def read_document(prefix: Path, index: int) -> list[int]:
 class PretrainingSamples:
     """`num_samples` sequences of `seq_length` tokens and their labels, in a fixed order."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, end_id: int) -> None:
         self._dataset = dataset
+        self._end_id = end_id
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The samples at these places as one micro-batch; every label counts."""
+        """The samples at these places as one micro-batch; every label counts, each document is read by itself."""
         samples = [self._dataset[index] for index in indices]
         tokens_BL = torch.stack([sample["tokens"] for sample in samples])
         return Batch(
             tokens_BL=tokens_BL,
             labels_BL=torch.stack([sample["labels"] for sample in samples]),
             loss_mask_BL=torch.ones(tokens_BL.shape),
+            # The end token is its document's last; Megatron's own `reset_attention_mask` makes the same mask one sample
+            # at a time in Python, which costs more than the model's step at toy size.
+            documents_BL=torch.cumsum(tokens_BL == self._end_id, dim=1) - (tokens_BL == self._end_id).long(),
             extra={"lengths": torch.full((len(samples),), tokens_BL.shape[1])},
         )
 
 
 def pretraining_samples(
-    sources: Sequence[Source], *, seq_length: int, num_samples: int, vocab_size: int, seed: int, cache: Path
+    sources: Sequence[Source], *, seq_length: int, num_samples: int, vocab_size: int, end_id: int, seed: int, cache: Path
 ) -> PretrainingSamples:
     """Blends the shards: documents joined end to end, cut to seq_length, shuffled by `seed`, repeated as needed.
+
+    `end_id` is the token that every document ends with.
 
     The order depends on the shards' contents, the weights and the seed; not on paths, ranks or the cache, which only
     keeps the index. Must be called inside `parallel.start` on every rank: rank 0 builds the index, the others read it.
@@ -97,7 +103,7 @@ def pretraining_samples(
         create_attention_mask=False,
     )
     built = BlendedMegatronDatasetBuilder(GPTDataset, [num_samples, 0, 0], lambda: True, config).build()
-    return PretrainingSamples(built[0])
+    return PretrainingSamples(built[0], end_id)
 
 
 class _Vocabulary:

@@ -6,6 +6,7 @@ Shapes: B rows, L tokens, K outputs of the head. All ranks of a tensor-parallel 
 import torch
 from torch import Tensor, nn
 
+from runtime.engine.attention import document_mask
 from runtime.engine.batch import Batch
 from runtime.engine.model import Model
 
@@ -31,7 +32,10 @@ def values(model: Model, batch: Batch) -> Tensor:
 
 def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
     """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last."""
-    outputs: Tensor = chunk(batch.tokens_BL, None, None, labels=batch.labels_BL if model.head is None else None)
+    mask = None
+    if batch.documents_BL is not None:
+        mask = document_mask(batch.documents_BL, model.config.params_dtype)
+    outputs: Tensor = chunk(batch.tokens_BL, None, mask, labels=batch.labels_BL if model.head is None else None)
     return outputs
 
 

@@ -1,8 +1,7 @@
 """The same model written by hand in plain torch, with nothing of Megatron: what parity tests and the benchmark compare
 with. Shapes: B rows, L tokens, H hidden, N heads, G key/value groups, D channels of a head, V vocabulary."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +90,8 @@ class PlainModel(nn.Module):
 
     def logprobs(self, tokens_BL: Tensor, labels_BL: Tensor) -> Tensor:
         logits = self(tokens_BL).float()
-        return logits.log_softmax(dim=-1).gather(-1, labels_BL[..., None])[..., 0]
+        losses = functional.cross_entropy(logits.flatten(0, 1), labels_BL.flatten(), reduction="none")
+        return -losses.view(labels_BL.shape)
 
 
 def from_megatron(spec: ModelSpec, weights: Mapping[str, Tensor]) -> PlainModel:
@@ -152,35 +152,35 @@ def _named(spec: ModelSpec, weights: Mapping[str, Tensor], name: str) -> Tensor:
     return {"query": query, "key": key, "value": value}[part].flatten(0, 1)
 
 
-def train_plainly(
-    model: PlainModel,
-    *,
-    num_steps: int,
-    learning_rate: float,
-    micro_batches: Callable[[int], list[tuple[Tensor, Tensor, Tensor]]],
-    weight_decay: float,
-    betas: tuple[float, float],
-    epsilon: float,
-    clip: float,
-) -> list[float]:
-    """The loop that one writes by hand: AdamW, no decay on vectors, gradients clipped; the losses of the steps."""
-    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon)
-    losses = []
-    for step in range(num_steps):
-        optimizer.zero_grad()
-        batches = micro_batches(step)
-        weight = sum(float(mask.sum()) for _, _, mask in batches)
+class PlainTraining:
+    """The loop that one writes by hand: AdamW, no decay on vectors, gradients clipped."""
+
+    def __init__(
+        self,
+        model: PlainModel,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        betas: tuple[float, float],
+        epsilon: float,
+        clip: float,
+    ) -> None:
+        self.model, self.clip = model, clip
+        decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+        others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+
+    def step(self, micro_batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> float:
+        """(tokens, labels, mask) each; returns the loss."""
+        self.optimizer.zero_grad()
+        weight = sum(float(mask.sum()) for _, _, mask in micro_batches)
         total = 0.0
-        for tokens, labels, mask in batches:
-            loss = -(model.logprobs(tokens, labels) * mask).sum() / weight
+        for tokens, labels, mask in micro_batches:
+            loss = -(self.model.logprobs(tokens, labels) * mask).sum() / weight
             loss.backward()
             total += float(loss.detach())
-        if clip:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimizer.step()
-        losses.append(total)
-    assert all(math.isfinite(loss) for loss in losses)
-    return losses
+        if self.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        return total

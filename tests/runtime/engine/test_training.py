@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_cases import ADAM, BF16, FP32, LLAMA, NEMOTRON, batches, environment, hashes, make, same_weights, weights
-from plain_torch import from_megatron, train_plainly
+from plain_torch import from_megatron, PlainTraining
 from torch import Tensor
 
 from compiler.schema.model import Precision
@@ -50,16 +50,17 @@ def test_losses_and_weights_follow_a_plain_torch_loop() -> None:
         objective=next_token,
         on_step=records.append,
     )
-    losses = train_plainly(
+    training = PlainTraining(
         plain,
-        num_steps=8,
         learning_rate=1e-2,
-        micro_batches=lambda step: [(b.tokens_BL, b.labels_BL, b.loss_mask_BL) for b in batches(step % 2)],
         weight_decay=ADAM.weight_decay,
         betas=(ADAM.beta1, ADAM.beta2),
         epsilon=ADAM.epsilon,
         clip=ADAM.clip_grad,
     )
+    losses = [
+        training.step([(b.tokens_BL, b.labels_BL, b.loss_mask_BL) for b in batches(step % 2)]) for step in range(8)
+    ]
     assert [record.loss for record in records] == pytest.approx(losses, abs=1e-4)
     assert losses[-1] < losses[0] - 0.5
     # Vectors do not decay, matrices do: a plain model whose norms decayed would differ by far more than this.
