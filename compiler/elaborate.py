@@ -126,13 +126,19 @@ def _points(experiment: Experiment, problems: Problems) -> Sequence[_Point]:
 
 
 def _suffix(axes: Sequence[Axis], values: Sequence[Scalar]) -> str:
-    words = [f"{axis.param.removeprefix('params.')}={_word(axis, value)}" for axis, value in zip(axes, values, strict=True)]
+    words = [
+        f"{axis.param.removeprefix('params.')}={_word(axis, value)}" for axis, value in zip(axes, values, strict=True)
+    ]
     return "@" + ",".join(words) if words else ""
 
 
 def _word(axis: Axis, value: Scalar) -> str:
     """The value as part of a label, which becomes part of file names: other characters give way to its number."""
-    if value.text and all(letter.isascii() and (letter.isalnum() or letter in "._+-") for letter in value.text) and len(value.text) <= 40:
+    if (
+        value.text
+        and all(letter.isascii() and (letter.isalnum() or letter in "._+-") for letter in value.text)
+        and len(value.text) <= 40
+    ):
         return value.text
     return f"value{axis.values.index(value) + 1}"
 
@@ -239,7 +245,9 @@ def _check_twice(refs: Sequence[ProgramRef], entry: StageEntry, problems: Proble
         key = (ref.path.removesuffix(ref.written), ref.label)
         if key in seen:
             message = f"{ref.written!r} and {seen[key].written!r} are the same stage"
-            problems.add(ref.at, f"{entry.path}.{ref.path}", message, "duplicate-key", related=((seen[key].at, "also here"),))
+            problems.add(
+                ref.at, f"{entry.path}.{ref.path}", message, "duplicate-key", related=((seen[key].at, "also here"),)
+            )
         seen[key] = ref
 
 
@@ -279,7 +287,9 @@ def _report(
             title: Entry(row.at, Listing(tuple(gather(_put(row.value, points[0]), f"rows.{title}")), row.value.at))
             for title, row in rows.value.entries.items()
         }
-        tree = entry.tree._replace(entries={**entry.tree.entries, "rows": rows._replace(value=rows.value._replace(entries=gathered))})
+        tree = entry.tree._replace(
+            entries={**entry.tree.entries, "rows": rows._replace(value=rows.value._replace(entries=gathered))}
+        )
         built = build_stage(StageEntry(entry.name, entry.path, entry.at, tree), points[0].values, pieces, problems)
         if built is not None:
             yield ProgramStage(entry.name, built.stage, built.placement, entry.path, entry.at, built.tree, tuple(refs))

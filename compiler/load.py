@@ -135,7 +135,14 @@ def _merge_section(section: str, first: Entry, second: Entry, problems: Problems
     for name, entry in second.value.entries.items():
         if name in entries:
             other = ((entries[name].at, "also written here"),)
-            problems.add(entry.at, f"{section}.{name}", f"the name {name!r} clashes", "name-clash", related=other, hint="rename one of them")
+            problems.add(
+                entry.at,
+                f"{section}.{name}",
+                f"the name {name!r} clashes",
+                "name-clash",
+                related=other,
+                hint="rename one of them",
+            )
         entries[name] = entry
     return Entry(second.at, second.value._replace(entries=entries))
 
@@ -167,7 +174,9 @@ def _read_text(file: Path, asked: Place | None, problems: Problems) -> str | Non
             refuse(f"{shown} does not exist", "missing-file", _near_files(file))
             return None
         if not file.is_file():
-            refuse(f"{shown} is {'a directory' if file.is_dir() else 'no regular file'}", "missing-file", _near_files(file))
+            refuse(
+                f"{shown} is {'a directory' if file.is_dir() else 'no regular file'}", "missing-file", _near_files(file)
+            )
             return None
         with file.open("rb") as stream:
             content = stream.read(_LARGEST_FILE_BYTES + 1)

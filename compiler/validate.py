@@ -81,7 +81,9 @@ def _check_top(root: Table, problems: Problems) -> None:
     version = root.entries.get("rung")
     if version is None:
         problems.add(root.at, "rung", "is missing", "missing-key", hint=f"a spec says `rung: {LANGUAGE_VERSION}`")
-    elif not isinstance(version.value, Scalar) or version.value.value is True or version.value.value != LANGUAGE_VERSION:
+    elif (
+        not isinstance(version.value, Scalar) or version.value.value is True or version.value.value != LANGUAGE_VERSION
+    ):
         message = f"is {describe(version.value)}, but must be {LANGUAGE_VERSION}"
         problems.blame(version.value, "rung", message, "wrong-version", hint="it is the version of the language")
     for key in ("name", "pipeline"):
@@ -97,7 +99,9 @@ def _name(root: Table, params: Values, problems: Problems) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str) and _EXPERIMENT_NAME.fullmatch(node.value):
         return node.value
     if not problems.is_blamed(node):
-        hint = f'write "{node.text}" in quotes' if isinstance(node, Scalar) and isinstance(node.value, int | float) else ""
+        hint = (
+            f'write "{node.text}" in quotes' if isinstance(node, Scalar) and isinstance(node.value, int | float) else ""
+        )
         hint = hint or "it becomes part of folder names"
         message = f"is {describe(node)}, but must be a word of letters, digits, . _ and -"
         problems.blame(node, "name", message, "bad-name", hint=hint)
@@ -130,7 +134,9 @@ def _params(root: Table, problems: Problems) -> Values:
             message = f"is {describe(entry.value)}, but must be a single value or a list of values"
             problems.blame(entry.value, path, message, "wrong-type")
         if variables_in(entry.value):
-            problems.blame(entry.value, path, "a param must not use variables", "bad-variable", hint="write the value out")
+            problems.blame(
+                entry.value, path, "a param must not use variables", "bad-variable", hint="write the value out"
+            )
         params[path] = entry.value
     return params
 
@@ -263,13 +269,21 @@ def _loop(
 ) -> LoopEntry:
     for key, entry in node.entries.items():
         if key not in _LOOP:
-            problems.add(entry.at, f"{path}.{key}", "unknown key", "unknown-key", hint=did_you_mean(key, [*_LOOP, "kind"]))
+            problems.add(
+                entry.at, f"{path}.{key}", "unknown key", "unknown-key", hint=did_you_mean(key, [*_LOOP, "kind"])
+            )
     over = _over(node, path, problems)
     carry = _refs(node, "carry", path, problems)
     for variable, first in carry.items():
         if over and variable in over[0].entries:
             related = ((over[0].entries[variable].at, "also given here"),)
-            problems.add(first.at, f"{path}.carry.{variable}", f"{variable!r} is also given by `over`", "name-clash", related=related)
+            problems.add(
+                first.at,
+                f"{path}.carry.{variable}",
+                f"{variable!r} is also given by `over`",
+                "name-clash",
+                related=related,
+            )
     yields = _refs(node, "yield", path, problems)
     _check_yields(node, carry, yields, path, problems)
     body = _table(node, "stages", problems, f"{path}.")
@@ -289,10 +303,14 @@ def _repeat(node: Table, path: str, problems: Problems) -> Scalar | None:
         return None
     if over is not None:
         related = ((over.at, "`over` stands here"),)
-        problems.add(repeat.at, f"{path}.repeat", "a loop has either `repeat` or `over`", "wrong-value", related=related)
+        problems.add(
+            repeat.at, f"{path}.repeat", "a loop has either `repeat` or `over`", "wrong-value", related=related
+        )
     if isinstance(repeat.value, Scalar):
         return repeat.value
-    problems.blame(repeat.value, f"{path}.repeat", f"is {describe(repeat.value)}, but must be a whole number", "wrong-type")
+    problems.blame(
+        repeat.value, f"{path}.repeat", f"is {describe(repeat.value)}, but must be a whole number", "wrong-type"
+    )
     return None
 
 
@@ -314,7 +332,9 @@ def _over(node: Table, path: str, problems: Problems) -> tuple[Table, ...] | Non
         if isinstance(item, Table) and item.entries:
             rounds.append(item)
         else:
-            problems.blame(item, f"{path}.{index}", f"is {describe(item)}, but must be a mapping of variables", "wrong-type")
+            problems.blame(
+                item, f"{path}.{index}", f"is {describe(item)}, but must be a mapping of variables", "wrong-type"
+            )
     _check_rounds(rounds, path, problems)
     return tuple(rounds)
 
@@ -326,11 +346,15 @@ def _check_rounds(rounds: Sequence[Table], path: str, problems: Problems) -> Non
             here = f"{path}.{index}.{name}"
             _check_variable_name(name, entry.at, here, problems)
             if not isinstance(entry.value, Scalar):
-                problems.blame(entry.value, here, f"is {describe(entry.value)}, but must be a single value", "wrong-type")
+                problems.blame(
+                    entry.value, here, f"is {describe(entry.value)}, but must be a single value", "wrong-type"
+                )
             if name not in rounds[0].entries:
                 hint = did_you_mean(name, rounds[0].entries)
                 related = ((rounds[0].at, "the first round"),)
-                problems.add(entry.at, here, "is not given by the first round", "unknown-key", hint=hint, related=related)
+                problems.add(
+                    entry.at, here, "is not given by the first round", "unknown-key", hint=hint, related=related
+                )
         for name, first in rounds[0].entries.items():
             if name not in item.entries:
                 related = ((first.at, "given by the first round"),)
@@ -362,7 +386,9 @@ def _check_yields(
 ) -> None:
     carried, yielded = node.entries.get("carry"), node.entries.get("yield")
     for name in carry:
-        if name not in yields and not (yielded and (problems.is_blamed(yielded.value) or _has_key(yielded.value, name))):
+        if name not in yields and not (
+            yielded and (problems.is_blamed(yielded.value) or _has_key(yielded.value, name))
+        ):
             at = yielded.value.at if yielded else node.at
             hint = "the stage of the body that is its value in the next round"
             related = ((carry[name].at, "carried from here"),)
@@ -428,7 +454,9 @@ class _Check:
 
     def _not_taken(self, name: str, at: Place, values: Values, path: str) -> None:
         if name in values and name != "round":
-            self._problems.add(at, path, f"the variable {name!r} is also one of an outer loop", "name-clash", hint="rename it")
+            self._problems.add(
+                at, path, f"the variable {name!r} is also one of an outer loop", "name-clash", hint="rename it"
+            )
 
     def _ref(self, ref: Scalar, values: Values, path: str) -> Node:
         node = substitute(ref, values, self._problems, path)

@@ -45,7 +45,9 @@ def _value(text: str, at: Place, problems: Problems) -> Node | None:
         inner = Problems()
         node = parse(text, FILE, inner)
         if len(inner) or node is None:
-            problems.add(at, "", f"{text[:60]!r} is not YAML", "not-yaml", hint="quote it for the shell: --set 'path=[1, 2]'")
+            problems.add(
+                at, "", f"{text[:60]!r} is not YAML", "not-yaml", hint="quote it for the shell: --set 'path=[1, 2]'"
+            )
             return None
         return _moved(node, at)
     try:
@@ -92,7 +94,9 @@ def _replaced(node: Node, parts: Sequence[str], done: tuple[str, ...], override:
     if isinstance(node, Listing):
         return _replaced_in_list(node, parts, done, override)
     if not isinstance(node, Table):
-        raise _NoSuchPath(f"{'.'.join(done)} has no parts, so {override.path!r} is no path", _hint_of_scalar(node, done, parts))
+        raise _NoSuchPath(
+            f"{'.'.join(done)} has no parts, so {override.path!r} is no path", _hint_of_scalar(node, done, parts)
+        )
     for end in range(len(parts), 0, -1):
         key = ".".join(parts[:end])
         if key in node.entries:

@@ -84,7 +84,9 @@ class _Builder:
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents == 2:
-                self._problems.add(self._at(event), "", "a second document begins here", "not-yaml", hint="a file is one document")
+                self._problems.add(
+                    self._at(event), "", "a second document begins here", "not-yaml", hint="a file is one document"
+                )
                 raise _TooMuch
 
     def _at(self, event: Any) -> Place:
@@ -152,7 +154,9 @@ class _Builder:
             self._problems.add(at, "", "a key must be a single word", "bad-key")
             raise _TooMuch
         if name not in self._anchors:
-            self._problems.add(at, "", f"unknown anchor *{name}", "unknown-anchor", hint=f"write &{name} where the value stands first")
+            self._problems.add(
+                at, "", f"unknown anchor *{name}", "unknown-anchor", hint=f"write &{name} where the value stands first"
+            )
             self._place(Scalar(None, "", at), 1, None)
             return
         target = self._anchors[name]

@@ -14,7 +14,14 @@ class Problems:
         self._blamed: set[Place] = set()
 
     def add(
-        self, at: Place | None, path: str, message: str, code: str, *, hint: str = "", related: tuple[tuple[Place, str], ...] = ()
+        self,
+        at: Place | None,
+        path: str,
+        message: str,
+        code: str,
+        *,
+        hint: str = "",
+        related: tuple[tuple[Place, str], ...] = (),
     ) -> None:
         """Notes a problem, unless the same was noted of the same place."""
         key = (at, code, message) if at else (path, code, message)
@@ -24,7 +31,14 @@ class Problems:
         self._found[key] = Problem(span(at) if at else None, path, message, code, hint, places)
 
     def blame(
-        self, node: Node, path: str, message: str, code: str, *, hint: str = "", related: tuple[tuple[Place, str], ...] = ()
+        self,
+        node: Node,
+        path: str,
+        message: str,
+        code: str,
+        *,
+        hint: str = "",
+        related: tuple[tuple[Place, str], ...] = (),
     ) -> None:
         """Notes what is wrong with a value; what else later passes over it would say of it is not added."""
         self._blamed.add(node.at)

@@ -27,7 +27,7 @@ class Built(NamedTuple):
     stage: Stage
     placement: Placement
     tree: Table
-    """What it was read from."""
+    """What both were read from."""
 
 
 def prepare_pieces(sections: Pieces, values: Values, problems: Problems) -> Pieces:
@@ -56,10 +56,17 @@ def extend(model: Table, models: Mapping[str, Table], problems: Problems, path: 
     while (entry := chain[-1].entries.get("extends")) is not None:
         name = entry.value.value if isinstance(entry.value, Scalar) else None
         if not isinstance(name, str):
-            problems.blame(entry.value, f"{path}.extends", f"is {describe(entry.value)}, but must be the name of a model", "wrong-type")
+            problems.blame(
+                entry.value,
+                f"{path}.extends",
+                f"is {describe(entry.value)}, but must be the name of a model",
+                "wrong-type",
+            )
             break
         if name in seen or models.get(name) is model:
-            problems.blame(entry.value, f"{path}.extends", f"models extend each other in a circle through {name!r}", "cycle")
+            problems.blame(
+                entry.value, f"{path}.extends", f"models extend each other in a circle through {name!r}", "cycle"
+            )
             break
         if name not in models:
             hint = did_you_mean(name, models)
@@ -83,10 +90,11 @@ def build_stage(
     if record_type is None:
         return None
     placement = _placement(tree, entry.path, problems)
-    tree = put_pieces(without(tree, "placement") if "placement" in tree.entries else tree, record_type, pieces, entry.path, problems)
+    tree = put_pieces(tree, record_type, pieces, entry.path, problems)
     if rename is not None:
         tree = rename_refs(record_type, tree, rename)
-    stage = read(record_type, tree, entry.path, problems, more_keys=("placement",))
+    bare = without(tree, "placement") if "placement" in tree.entries else tree
+    stage = read(record_type, bare, entry.path, problems, more_keys=("placement",))
     if stage is None or placement is None or len(problems) > before:
         return None
     assert isinstance(stage, Stage)
@@ -172,7 +180,9 @@ def _placement(tree: Table, path: str, problems: Problems) -> Placement | None:
     if entry is None:
         return _NO_PLACEMENT
     if not isinstance(entry.value, Table):
-        problems.blame(entry.value, f"{path}.placement", f"is {describe(entry.value)}, but must be a mapping", "wrong-type")
+        problems.blame(
+            entry.value, f"{path}.placement", f"is {describe(entry.value)}, but must be a mapping", "wrong-type"
+        )
         return None
     placement = read(Placement, entry.value, f"{path}.placement", problems)
     assert placement is None or isinstance(placement, Placement)

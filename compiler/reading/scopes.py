@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from compiler.reading.problems import Problems
 from compiler.reading.tree import Node, Place, Scalar, text_node
 from compiler.reading.variables import Values, substitute
-from compiler.reading.problems import Problems
 from compiler.schema.experiment import LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import STAGES
 from compiler.validate import check_repeat
@@ -23,7 +23,9 @@ class Visible(NamedTuple):
 class Scope:
     """The stages and loops of a pipeline, or of one round of a loop."""
 
-    def __init__(self, entries: Sequence[PipelineEntry], prefix: str, values: Values, outer: "Scope | None", unroller: "Unroller") -> None:
+    def __init__(
+        self, entries: Sequence[PipelineEntry], prefix: str, values: Values, outer: "Scope | None", unroller: "Unroller"
+    ) -> None:
         self.prefix = prefix
         self.values = values
         self.stages = {entry.name: entry for entry in entries if isinstance(entry, StageEntry)}

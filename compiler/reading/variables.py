@@ -21,7 +21,9 @@ def substitute(node: Node, values: Values, problems: Problems, path: str) -> Nod
         return _scalar(node, values, problems, path)
     if isinstance(node, Listing):
         items = tuple(substitute(item, values, problems, f"{path}.{index}") for index, item in enumerate(node.items))
-        return node if all(new is old for new, old in zip(items, node.items, strict=True)) else node._replace(items=items)
+        return (
+            node if all(new is old for new, old in zip(items, node.items, strict=True)) else node._replace(items=items)
+        )
     return _table(node, values, problems, path)
 
 
@@ -78,7 +80,13 @@ def _interpolated(text: str, at: Place, values: Values, problems: Problems, path
 
     result = _VARIABLE.sub(word, text)
     if "${" in _VARIABLE.sub("", text):
-        problems.blame(Scalar(text, text, at), path, f"{text!r} has a ${{ without its }}", "bad-variable", hint="write ${params.name}")
+        problems.blame(
+            Scalar(text, text, at),
+            path,
+            f"{text!r} has a ${{ without its }}",
+            "bad-variable",
+            hint="write ${params.name}",
+        )
     if len(result) > _LONGEST_TEXT:
         problems.blame(Scalar(text, text, at), path, "is too long a text", "too-large")
         return text

@@ -54,7 +54,7 @@ def _locate(tree: Node, hint: Any, path: str, loc: tuple[int | str, ...], error:
             entry = None if tag else node.entries.get(name)
             if entry is None:
                 continue
-            if last and error == "extra_forbidden" or loc[-1] == "[key]" and index == len(loc) - 2:
+            if (last and error == "extra_forbidden") or (loc[-1] == "[key]" and index == len(loc) - 2):
                 key_hint = record_type_at(hint, node)
                 return _Spot(node, hint, key_hint, name, f"{path}.{name}", entry, "", used)
             parent, field = record_type_at(hint, node), name
@@ -77,7 +77,9 @@ def _kind(table: Table) -> str:
 
 def _is_other_branch(tag: str, node: Node) -> bool:
     """Whether the error comes from a member of a union that the value was not meant to be."""
-    return (tag == "str" and not isinstance(node, Scalar)) or (tag.startswith("tuple[") and not isinstance(node, Listing))
+    return (tag == "str" and not isinstance(node, Scalar)) or (
+        tag.startswith("tuple[") and not isinstance(node, Listing)
+    )
 
 
 def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems, more_keys: Sequence[str]) -> None:
@@ -93,7 +95,9 @@ def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Prob
     elif spot.key is not None:
         choices = [str(choice) for choice in ctx.get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")]
         message = f"{spot.field!r} is not known here"
-        problems.add(spot.key.at, spot.path, message, "wrong-choice", hint=did_you_mean(spot.field, choices), related=spot.used)
+        problems.add(
+            spot.key.at, spot.path, message, "wrong-choice", hint=did_you_mean(spot.field, choices), related=spot.used
+        )
     elif error in ("union_tag_invalid", "union_tag_not_found"):
         _note_kind(spot, error, problems)
     elif error == "value_error":
@@ -112,7 +116,9 @@ def _note_kind(spot: _Spot, error: str, problems: Problems) -> None:
         return
     message = f"unknown kind {describe(entry.value)}"
     word = str(entry.value.value) if isinstance(entry.value, Scalar) else ""
-    problems.blame(entry.value, f"{spot.path}.kind", message, "unknown-kind", hint=did_you_mean(word, kinds), related=spot.used)
+    problems.blame(
+        entry.value, f"{spot.path}.kind", message, "unknown-kind", hint=did_you_mean(word, kinds), related=spot.used
+    )
 
 
 def _note_value(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems) -> None:
@@ -154,7 +160,9 @@ def _wanted(spot: _Spot, error: str, ctx: dict[str, Any]) -> tuple[str, str]:
         limit = ctx[bound]
         return f"{words} {int(limit) if limit == int(limit) else limit}", "out-of-range"
     if error == "too_short":
-        return "a mapping with at least one entry" if isinstance(spot.node, Table) else "a list with at least one entry", "too-few"
+        return "a mapping with at least one entry" if isinstance(
+            spot.node, Table
+        ) else "a list with at least one entry", "too-few"
     if error not in _TYPES:
         return "", "wrong-value"
     section = pieces_of(spot.parent).get(spot.field) if spot.parent else None
@@ -179,7 +187,12 @@ def _type_hint(spot: _Spot, error: str) -> str:
         return f"write [{node.text}]"
     if error.startswith("int") and isinstance(node.value, str):
         return "whole numbers may be written 4096, 4k, 1.5M, 340B or 8T"
-    if error.startswith("int") and isinstance(node.value, float) and node.value == node.value // 1 and abs(node.value) < 1e18:
+    if (
+        error.startswith("int")
+        and isinstance(node.value, float)
+        and node.value == node.value // 1
+        and abs(node.value) < 1e18
+    ):
         return f"write {int(node.value)}"
     if error == "string_type" and node.value is not None and not accepts(spot.hint):
         return f'write "{node.text}" in quotes'

@@ -1,0 +1,118 @@
+"""Shapes and layouts that divide: heads, layers, batches, vocabulary, over the ranks that share them."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from compiler.checks.lineage import Lineage
+from compiler.checks.view import View, field_place
+from compiler.elaborate import ProgramStage
+from compiler.reading.tree import Place
+from compiler.schema.generators import SelfPrompted
+from compiler.schema.judges import RewardModelJudge
+from compiler.schema.model import ModelSpec
+from compiler.stages import Stage
+from compiler.stages.evaluate import Evaluate
+from compiler.stages.generate import Generate
+from compiler.stages.judge import Judge
+from compiler.stages.prefer import Prefer
+from compiler.stages.pretrain import Pretrain
+from compiler.stages.prompts import Prompts
+from compiler.stages.reward_model import RewardModel
+from compiler.stages.sft import Sft
+
+
+def check_arithmetic(view: View, lineages: Mapping[str, Lineage]) -> None:
+    """Every model has a possible shape, and every layout divides what it is laid over."""
+    for at in view.stages.values():
+        stage = at.stage
+        if isinstance(stage, Pretrain) and stage.model is not None:
+            _check_shape(view, at, stage.model)
+        if at.placement.layout.world_size > 1 or at.placement.layout.vpp > 1 or at.placement.micro_batch_size:
+            lineage = lineages.get(_whose_model(at.label, stage))
+            if lineage is not None:
+                _check_layout(view, at, lineage.model)
+            _check_batches(view, at)
+
+
+def _whose_model(label: str, stage: Stage) -> str:
+    match stage:
+        case Generate() | Evaluate():
+            return stage.policy
+        case Judge(judge=RewardModelJudge() as judge):
+            return judge.model
+        case Prompts(generator=SelfPrompted() as generator):
+            return generator.policy
+        case _:
+            return label
+
+
+def _check_shape(view: View, at: ProgramStage, model: ModelSpec) -> None:
+    heads, groups = model.num_attention_heads, model.num_query_groups
+    if heads % groups:
+        message = f"is {heads}, which {groups} query groups do not divide"
+        view.blame(at, "model.num_attention_heads", message, "indivisible", related=_used(at))
+    if model.kv_channels is None and model.hidden_size % heads:
+        message = f"is {model.hidden_size}, which {heads} heads do not divide"
+        hint = "or give the width of a head as `kv_channels`"
+        view.blame(at, "model.hidden_size", message, "indivisible", hint=hint, related=_used(at))
+
+
+def _used(at: ProgramStage) -> tuple[tuple[Place, str], ...]:
+    entry = at.tree.entries["model"]
+    return ((entry.value.used, "used here"),) if entry.value.used else ()
+
+
+class _Division(NamedTuple):
+    what: str
+    number: int
+    by: str
+    parts: int
+
+
+def _check_layout(view: View, at: ProgramStage, model: ModelSpec) -> None:
+    for division in _divisions(at, model):
+        if division.number % division.parts:
+            message = f"{division.by} is {division.parts}, which does not divide the model's {division.what}, {division.number}"
+            _blame_layout(view, at, division.by, message)
+    layout = at.placement.layout
+    if layout.vpp > 1 and layout.pp == 1:
+        _blame_layout(view, at, "vpp", "virtual pipeline stages need pp of at least 2")
+
+
+def _divisions(at: ProgramStage, model: ModelSpec) -> Iterator[_Division]:
+    layout = at.placement.layout
+    yield _Division("num_attention_heads", model.num_attention_heads, "tp", layout.tp)
+    yield _Division("num_query_groups", model.num_query_groups, "tp", layout.tp)
+    yield _Division("vocab_size", model.vocab_size, "tp", layout.tp)
+    yield _Division("ffn_hidden_size", model.ffn_hidden_size, "tp", layout.tp)
+    yield _Division("num_layers", model.num_layers, "pp * vpp", layout.pp * layout.vpp)
+
+
+def _check_batches(view: View, at: ProgramStage) -> None:
+    """Each rank of data parallelism gets the same number of whole micro-batches, at every step of a ramp."""
+    dp, micro = at.placement.layout.dp, at.placement.micro_batch_size
+    for field, batch in _batches(at.stage):
+        related = ((field_place(at, field), "the batch"),)
+        if batch % dp:
+            message = f"dp is {dp}, which does not divide the global batch size, {batch}"
+            _blame_layout(view, at, "dp", message, related)
+        elif micro and batch % (micro * dp):
+            message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
+            _blame_layout(view, at, "micro_batch_size", message, related)
+
+
+def _batches(stage: Stage) -> Iterator[tuple[str, int]]:
+    if isinstance(stage, Sft | Prefer | RewardModel):
+        yield "global_batch_size", stage.global_batch_size
+    elif isinstance(stage, Pretrain):
+        for number, phase in enumerate(stage.phases):
+            for index, ramp in enumerate(phase.batch_ramp):
+                yield f"phases.{number}.batch_ramp.{index}.global_batch_size", ramp.global_batch_size
+
+
+def _blame_layout(
+    view: View, at: ProgramStage, by: str, message: str, related: tuple[tuple[Place, str], ...] = ()
+) -> None:
+    name = by.split(" ")[0]
+    path = f"placement.{name}" if name == "micro_batch_size" else f"placement.layout.{name}"
+    view.blame(at, path, message, "indivisible", related=related)

@@ -1,0 +1,258 @@
+"""Pass 4, Program -> StageGraph: edges found in the stages' refs, checked once, then frozen.
+
+    graph = build_graph(program)
+    graph.name, len(graph)
+    for label in graph.order():               # topological, and as written where the edges leave it open
+        graph.stage(label)                    # the ProgramStage: .stage, .placement, .kind, .span, .spans
+        graph.inputs(label)                   # ref label -> label of the stage that makes it, in the order of its fields
+        graph.upstream(label), graph.downstream(label), graph.ancestors(label), graph.descendants(label)
+    graph.policy_model(label)                 # ModelSpec of a policy or reward model, from the root of its `init` chain
+    graph.policy_tokenizer(label)             # label of the tokenizer stage that it speaks
+
+An edge joins an output with a field that accepts its artifact kind. Then come the questions of `compiler/checks/`: one
+tokenizer and shape along each lineage, scores of the right responses, exams that were not learnt from, layouts that divide.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import networkx as nx
+
+from compiler.artifacts import Kind
+from compiler.checks.arithmetic import check_arithmetic
+from compiler.checks.claims import check_claims
+from compiler.checks.contamination import check_contamination
+from compiler.checks.lineage import Lineage, check_lineage, trace_lineage
+from compiler.checks.scores import check_scores
+from compiler.checks.view import View
+from compiler.elaborate import Program, ProgramRef, ProgramStage
+from compiler.errors import did_you_mean
+from compiler.reading.problems import Problems
+from compiler.reading.scopes import Visible
+from compiler.reading.tree import Place, Scalar
+from compiler.schema.model import ModelSpec
+
+
+class StageGraph:
+    """The stages of a program and the edges between them; nothing in it changes."""
+
+    def __init__(
+        self, program: Program, edges: "nx.DiGraph[str]", order: Sequence[str], lineages: Mapping[str, Lineage]
+    ) -> None:
+        self.name = program.name
+        self.params = program.params
+        self._stages = {stage.label: stage for stage in program.stages}
+        self._edges = nx.freeze(edges)
+        self._order = tuple(order)
+        self._lineages = lineages
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, label: object) -> bool:
+        return label in self._stages
+
+    def order(self) -> Sequence[str]:
+        """Every label after those that it needs; as written where that leaves a choice."""
+        return self._order
+
+    def stage(self, label: str) -> ProgramStage:
+        """The stage of this label."""
+        return self._stages[label]
+
+    def inputs(self, label: str) -> Mapping[str, str]:
+        """Ref -> label of the stage that makes it, each once, in the order of the stage's fields."""
+        return MappingProxyType({ref.label: ref.label for ref in self._stages[label].refs})
+
+    def upstream(self, label: str) -> Sequence[str]:
+        """The stages that this one refers to."""
+        return tuple(self._edges.predecessors(label))
+
+    def downstream(self, label: str) -> Sequence[str]:
+        """The stages that refer to this one."""
+        return tuple(self._edges.successors(label))
+
+    def ancestors(self, label: str) -> frozenset[str]:
+        """Everything that this stage rests on."""
+        return frozenset(nx.ancestors(self._edges, label))
+
+    def descendants(self, label: str) -> frozenset[str]:
+        """Everything that rests on this stage."""
+        return frozenset(nx.descendants(self._edges, label))
+
+    def policy_model(self, label: str) -> ModelSpec:
+        """The shape of the model that this stage makes (a policy or a reward model)."""
+        return self._lineages[label].model
+
+    def policy_tokenizer(self, label: str) -> str:
+        """The label of the tokenizer of the model that this stage makes."""
+        return self._lineages[label].tokenizer
+
+
+def build_graph(program: Program) -> StageGraph:
+    """Joins the stages; raises SpecError with every ref and edge that is wrong."""
+    problems = Problems()
+    stages = {stage.label: stage for stage in program.stages}
+    _check_refs(program, stages, problems)
+    edges = _edges(program, stages)
+    _check_cycles(edges, stages, problems)
+    problems.raise_any()
+    order = _order(edges, program)
+    view = View({label: stages[label] for label in order}, problems)
+    lineages = trace_lineage(view)
+    check_lineage(view, lineages)
+    check_scores(view)
+    check_contamination(view)
+    check_arithmetic(view, lineages)
+    check_claims(view)
+    problems.raise_any()
+    return StageGraph(program, edges, order, lineages)
+
+
+# --- refs --------------------------------------------------------------------------------------------------------
+
+
+def _check_refs(program: Program, stages: Mapping[str, ProgramStage], problems: Problems) -> None:
+    for stage in program.stages:
+        for ref in stage.refs:
+            path = f"{stage.path}.{ref.path}"
+            if ref.visible is not None or ref.label not in stages:
+                _note_unknown(ref, path, problems)
+            elif str(stages[ref.label].stage.output) != ref.accepts:
+                _note_wrong_kind(stage, ref, stages[ref.label], path, problems)
+            if problems.full:
+                return
+    for path, ref in program.carried:
+        if ref.visible is not None or ref.label not in stages:
+            _note_unknown(ref, path, problems)
+
+
+def _note_unknown(ref: ProgramRef, path: str, problems: Problems) -> None:
+    visible = ref.visible or ()
+    message = f"there is no stage {ref.written!r}"
+    problems.blame(_node(ref), path, message, "unknown-ref", hint=_hint_of_unknown(ref, visible))
+
+
+def _node(ref: ProgramRef) -> Scalar:
+    return Scalar(ref.written, ref.written, ref.at, ref.used)
+
+
+def _hint_of_unknown(ref: ProgramRef, visible: Sequence[Visible]) -> str:
+    inside = [one.name for one in visible if one.name.startswith(f"{ref.written}.")]
+    if inside:
+        return f"{ref.written!r} is a loop: refer to {_some(_right_kind(visible, ref.accepts, inside) or inside)}"
+    head, _, rest = ref.written.partition(".")
+    if rest and any(one.name == head for one in visible):
+        return f"{head!r} makes {next(one.artifact for one in visible if one.name == head)}; write just {head!r}"
+    right = _right_kind(visible, ref.accepts, None)
+    near = did_you_mean(ref.written, _near(ref.written, right))
+    if near.startswith("did you mean"):
+        return near
+    near = did_you_mean(ref.written, _near(ref.written, [one.name for one in visible]))
+    if near.startswith("did you mean"):
+        return near
+    if not right:
+        return f"no stage makes {ref.accepts}" if ref.accepts else ""
+    return f"stages that make {ref.accepts}: {_some(right)}" if ref.accepts else f"choose from {_some(right)}"
+
+
+def _right_kind(visible: Sequence[Visible], artifact: str, among: Sequence[str] | None) -> Sequence[str]:
+    names = [one.name for one in visible if artifact in ("", one.artifact)]
+    return [name for name in names if name in among] if among is not None else names
+
+
+def _near(word: str, names: Sequence[str]) -> Sequence[str]:
+    """Candidates for a typing mistake; among very many names only those of about the same length."""
+    return (
+        names
+        if len(names) <= 300
+        else [name for name in names if abs(len(name) - len(word)) <= 1 and name[:1] == word[:1]][:300]
+    )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+_INSERT = {
+    (Kind.PROMPTS, Kind.RESPONSES): "insert a generate stage",
+    (Kind.PROMPTS, Kind.DIALOGUES): "insert an annotate stage (or generate, judge and filter stages)",
+    (Kind.PROMPTS, Kind.SCORES): "insert generate and judge stages",
+    (Kind.PROMPTS, Kind.PREFERENCES): "insert generate, judge and pair stages",
+    (Kind.PROMPTS, Kind.TOKENS): "insert annotate and tokenize stages",
+    (Kind.DIALOGUES, Kind.TOKENS): "insert a tokenize stage",
+    (Kind.DIALOGUES, Kind.PREFERENCES): "preferences come from responses: insert judge and pair stages",
+    (Kind.DIALOGUES, Kind.TOKENIZER): "insert a tokenizer stage",
+    (Kind.DIALOGUES, Kind.PROMPTS): "name the prompts stage that it was made from",
+    (Kind.RESPONSES, Kind.SCORES): "insert a judge stage",
+    (Kind.RESPONSES, Kind.PREFERENCES): "insert judge and pair stages",
+    (Kind.RESPONSES, Kind.DIALOGUES): "insert judge and filter stages",
+    (Kind.SCORES, Kind.PREFERENCES): "insert a pair stage",
+    (Kind.SCORES, Kind.DIALOGUES): "insert a filter stage",
+    (Kind.SCORES, Kind.RESPONSES): "name the responses that were scored",
+    (Kind.SCORES, Kind.REWARD_MODEL): "insert a reward_model stage that learns these scores",
+    (Kind.PREFERENCES, Kind.DIALOGUES): "a prefer stage learns from preferences; for sft insert a filter stage",
+    (Kind.POLICY, Kind.EVALUATION): "insert an evaluate stage",
+    (Kind.POLICY, Kind.REWARD_MODEL): "insert a reward_model stage",
+    (Kind.POLICY, Kind.RESPONSES): "insert a generate stage",
+    (Kind.POLICY, Kind.TOKENIZER): "name the tokenizer stage that the policy was made with",
+    (Kind.TOKENIZER, Kind.TOKENS): "insert a tokenize stage",
+    (Kind.TOKENS, Kind.POLICY): "insert a pretrain stage",
+    (Kind.TOKENS, Kind.DIALOGUES): "name the dialogues that were tokenized",
+    (Kind.REWARD_MODEL, Kind.POLICY): "a reward model writes no text: name the policy",
+    (Kind.REWARD_MODEL, Kind.SCORES): "insert a judge stage whose judge is this reward model",
+}
+"""(what was given, what is needed) -> what to do."""
+
+
+def _note_wrong_kind(stage: ProgramStage, ref: ProgramRef, given: ProgramStage, path: str, problems: Problems) -> None:
+    made = given.stage.output
+    article = "an" if ref.accepts[0] in "ae" else "a"
+    needs = ref.accepts if ref.accepts in _PLURAL else f"{article} {ref.accepts.replace('_', ' ')}"
+    makes = str(made) if made in _PLURAL else f"{'an' if made[0] in 'ae' else 'a'} {made.replace('_', ' ')}"
+    message = f"needs {needs}, but {ref.written!r} makes {makes}"
+    hint = _INSERT.get((made, Kind(ref.accepts)), "")
+    related: tuple[tuple[Place, str], ...] = ((given.at, f"{ref.written!r}, of kind {given.kind}"),)
+    problems.blame(_node(ref), path, message, "wrong-artifact", hint=hint, related=related)
+
+
+_PLURAL = frozenset({"prompts", "dialogues", "responses", "scores", "preferences", "tokens"})
+
+
+# --- edges -------------------------------------------------------------------------------------------------------
+
+
+def _edges(program: Program, stages: Mapping[str, ProgramStage]) -> "nx.DiGraph[str]":
+    edges: nx.DiGraph[str] = nx.DiGraph()
+    edges.add_nodes_from(stage.label for stage in program.stages)
+    edges.add_edges_from(
+        (ref.label, stage.label) for stage in program.stages for ref in stage.refs if ref.label in stages
+    )
+    return edges
+
+
+def _order(edges: "nx.DiGraph[str]", program: Program) -> Sequence[str]:
+    written = {stage.label: number for number, stage in enumerate(program.stages)}
+    return tuple(nx.lexicographical_topological_sort(edges, key=written.__getitem__))
+
+
+def _check_cycles(edges: "nx.DiGraph[str]", stages: Mapping[str, ProgramStage], problems: Problems) -> None:
+    for component in list(nx.strongly_connected_components(edges)):
+        first = min(component, key=lambda label: stages[label].at)
+        if len(component) == 1 and not edges.has_edge(first, first):
+            continue
+        circle = [label.partition("@")[0] for label in _circle(edges, component, first)]
+        message = f"needs itself: {' -> '.join([*circle, circle[0]])}"
+        hint = "each stage is followed by one that needs it"
+        problems.add(stages[first].at, stages[first].path, message, "cycle", hint=hint)
+
+
+def _circle(edges: "nx.DiGraph[str]", component: set[str], first: str) -> Iterator[str]:
+    """A shortest circle through `first`, as stages each needed by the next."""
+    inside = edges.subgraph(component)
+    ends = set(inside.predecessors(first))
+    if first in ends:
+        yield first
+        return
+    paths = nx.single_source_shortest_path(inside, first)
+    yield from min((paths[end] for end in ends), key=len)
