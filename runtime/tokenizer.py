@@ -19,10 +19,10 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from compiler.artifacts import Message
 from compiler.render import render, template_text
 
-PAD, END = "<|pad|>", "<|end|>"
+PAD, END, END_OF_TEXT = "<|pad|>", "<|end|>", "<|endoftext|>"
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = get_args(Role)
-SPECIAL_TOKENS = (PAD, *(f"<|{role}|>" for role in ROLES), END)
+SPECIAL_TOKENS = (PAD, *(f"<|{role}|>" for role in ROLES), END, END_OF_TEXT)
 
 _FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 _WORDS = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -60,12 +60,13 @@ class ChatTokenizer:
         self._tokenizer.encode_special_tokens = False
         self._markers = {role: self._plain_ids(text) for role, text in layout.markers.items()}
         self._generation_prompt = self._plain_ids(layout.generation_prompt)
-        self._specials = {token: self._plain_ids(token) for token in (PAD, END)}
+        self._specials = {token: self._plain_ids(token) for token in (PAD, END, END_OF_TEXT)}
         # From here on `<|end|>` in somebody's words is seven signs, not the end of their turn.
         self._tokenizer.encode_special_tokens = True
         self.vocab_size: int = tokenizer.get_vocab_size()
         (self.pad_id,) = self._specials[PAD]
         (self.end_id,) = self._specials[END]
+        (self.end_of_text_id,) = self._specials[END_OF_TEXT]
 
     @staticmethod
     def load(folder: Path) -> "ChatTokenizer":
@@ -89,6 +90,10 @@ class ChatTokenizer:
             ids += [*marker, *words]
             mask += [0] * len(marker) + [int(message.role == "assistant")] * len(words)
         return Encoded(ids, mask)
+
+    def encode_document(self, messages: Sequence[Message]) -> list[int]:
+        """A conversation as pretraining reads it: all turns, then the token that ends the document."""
+        return [*(token for message in messages for token in self._turn(message)), self.end_of_text_id]
 
     def encode_answer(self, text: str) -> list[int]:
         """An assistant's turn as a model would have sampled it, end token included."""

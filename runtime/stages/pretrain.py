@@ -16,8 +16,8 @@ from runtime.engine.model import Model, build
 from runtime.engine.objective import next_token
 from runtime.engine.parallel import start
 from runtime.policy import open_policy, write_policy
-
-TOKENS_PREFIX = "tokens"
+from runtime.stages.tokenize import PREFIX
+from runtime.tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,11 @@ def _samples(
         (ctx.manifest.inputs[ref].fingerprint, ctx.input(ref), weight) for ref, weight in phase.blend.items()
     )
     return pretraining_samples(
-        [Source(folder / TOKENS_PREFIX, weight) for _, folder, weight in sources],
+        [Source(folder / PREFIX, weight) for _, folder, weight in sources],
         seq_length=stage.seq_length,
         num_samples=sum(stretch.batch_size * stretch.steps for stretch in stretches if stretch.phase == number),
         vocab_size=spec.vocab_size,
+        end_id=ChatTokenizer.load(ctx.input(stage.tokenizer)).end_of_text_id,
         seed=stage.seed + number,
         cache=ctx.scratch / f"index-{number}",
     )

@@ -14,7 +14,7 @@ def run(stage: Tokenize, ctx: Context) -> Facts:
     """One document for each dialogue, in the order of the rows."""
     tokenizer = ChatTokenizer.load(ctx.input(stage.tokenizer))
     rows = read_rows(ctx.input(stage.data), DialogueRow)
-    documents = (tokenizer.encode_dialogue(row.messages, row.answer_ids).ids for row in rows)
+    documents = (tokenizer.encode_document(row.messages) for row in rows)
     counts = write_shards(documents, ctx.output / PREFIX, vocab_size=tokenizer.vocab_size)
     return {
         "documents": counts.num_documents,

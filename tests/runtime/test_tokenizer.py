@@ -201,8 +201,8 @@ def test_a_template_that_writes_prompts_and_dialogues_differently_is_refused(
 
 def test_a_small_vocabulary_keeps_the_most_used_words_and_still_writes_all(tmp_path: Path) -> None:
     texts = ["the cat"] * 50 + ["the zyzzyva"] * 2 + ["the dog"] * 30
-    small = train_tokenizer(texts, 261 + 3, "compact", tmp_path)
-    assert small.vocab_size == 261 + 3
+    small = train_tokenizer(texts, 262 + 3, "compact", tmp_path)
+    assert small.vocab_size == 262 + 3
     assert [len(small.encode_answer(text)) - 1 for text in ("the cat", "the dog")] == [2, 2]
     assert small.decode(small.encode_answer("the zyzzyva")) == "the zyzzyva"
 
@@ -215,12 +215,12 @@ def test_every_piece_of_the_vocabulary_can_be_reached(tmp_path: Path) -> None:
     chat = train_tokenizer(texts, 300, "compact", tmp_path)
     inner = module.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for piece, token in inner.get_vocab().items():
-        if token >= 261:
+        if token >= 262:
             assert [found.id for found in inner.model.tokenize(piece)] == [token], piece
     merges = json.loads((tmp_path / "tokenizer.json").read_text())["model"]["merges"]
     whole = {word for text in texts for word, _ in module._pre_tokenizer().pre_tokenize_str(" " + text)}
     made = {left + right for left, right in merges}
-    assert all(piece in whole or piece in made for piece, token in inner.get_vocab().items() if token >= 261)
+    assert all(piece in whole or piece in made for piece, token in inner.get_vocab().items() if token >= 262)
     assert chat.vocab_size <= 300
 
 
