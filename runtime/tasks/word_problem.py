@@ -1,4 +1,4 @@
-"""word_problem: `Tom has 12 apples and gets 5 more. How many?` -> `12+5=17`."""
+"""word_problem: `Tom has 8 apples and gets 5 more. How many?` -> `8+5=13`."""
 
 import random
 import re
@@ -8,7 +8,7 @@ from runtime.tasks.base import Task, Verdict, pick_wrong, share_in_place, share_
 from runtime.tasks.words import KINDS, NAMES
 
 _OBJECTS = KINDS["fruit"]
-_MOST_OWNED, _MOST_MOVED = 20, 9
+_MOST_OWNED, _MOST_MOVED = 9, 9
 _PROMPT = re.compile(
     rf"({'|'.join(NAMES)}) has ([1-9][0-9]?) ({'|'.join(_OBJECTS)}) and (?:gets ([1-9]) more|gives ([1-9]) away)\. "
     r"How many\?"

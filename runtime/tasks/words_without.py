@@ -14,7 +14,7 @@ _LETTERS = "abcdefghiklmnoprstuw"
 _STARTS = "bcfglps"
 """First letters that a prompt may ask for: those with several things."""
 _PROMPT = re.compile(
-    rf"write ([1234]) (words?)(?: starting with ([{_STARTS}]))?"
+    rf"write ([123]) (words?)(?: starting with ([{_STARTS}]))?"
     rf" without ([{_LETTERS}]) and ([{_LETTERS}])( in capitals)?"
 )
 
@@ -34,7 +34,7 @@ def draw(rng: random.Random) -> Task[WordsWithout]:
     while True:
         without = "".join(sorted(rng.sample(_LETTERS, 2)))
         start = rng.choice(_STARTS) if rng.random() < 0.5 else None
-        fields = WordsWithout(rng.randint(1, 4), start, without, rng.random() < 0.5)
+        fields = WordsWithout(rng.randint(1, 3), start, without, rng.random() < 0.25)
         if _can_be_answered(fields):
             return _task(fields)
 
