@@ -8,8 +8,8 @@
         stage.span, stage.spans["loss.beta"]
 
 Inside a loop's body a bare name means that round's stage, or else one outside. From outside `rpo.policy` is what the
-last round yields and `rpo.2.train` a stage of round 2. With a `matrix` the pipeline stands once for each point; a report
-stands once, and its rows gather all points. A ref that means nothing stays as it was written: `graph` tells.
+last round yields and `rpo.2.train` a stage of round 2. With a `matrix` the pipeline stands once for each point; a
+report stands once, and its rows gather all points. A ref that means nothing stays as it was written: `graph` tells.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,13 +94,13 @@ def elaborate(experiment: Experiment) -> Program:
     points = _points(experiment, problems)
     _check_size(experiment, points, problems)
     problems.raise_any()
-    unrolled = [_unroll_point(experiment, point, problems) for point in points]
+    unrolled = _unroll(experiment, points, problems)
     stages = [stage for point in unrolled for stage in point.stages]
     stages += _reports(experiment, [point.scope for point in unrolled], points, problems)
     problems.raise_any()
     params = {name.removeprefix("params."): _plain_param(value) for name, value in experiment.params.items()}
     carried = tuple(ref for point in unrolled for ref in point.carried)
-    return Program(experiment.name, params, tuple(_in_written_order(stages, experiment)), carried)
+    return Program(experiment.name, params, tuple(stages), carried)
 
 
 class _Point(NamedTuple):
@@ -162,7 +162,7 @@ def _count(entries: Sequence[PipelineEntry], values: Values, problems: Problems)
 
 
 def _rounds(loop: LoopEntry, values: Values, problems: Problems) -> int:
-    """The number of rounds; an upper bound where only the outer loop's variables tell."""
+    """The number of rounds; at least that many where an outer loop's variables tell. Unrolling counts again."""
     repeat = loop.repeat
     if repeat is not None and isinstance(repeat.value, str) and "params." not in repeat.value:
         return 1
@@ -175,17 +175,29 @@ class _Unrolled(NamedTuple):
     carried: Sequence[tuple[str, ProgramRef]]
 
 
-def _unroll_point(experiment: Experiment, point: _Point, problems: Problems) -> _Unrolled:
+def _unroll(experiment: Experiment, points: Sequence[_Point], problems: Problems) -> Sequence[_Unrolled]:
+    unrolled: list[_Unrolled] = []
+    room = MOST_STAGES
+    for point in points:
+        unrolled.append(_unroll_point(experiment, point, room, problems))
+        room -= len(unrolled[-1].stages)
+        if problems.full or room < 0:
+            break
+    problems.raise_any()
+    return unrolled
+
+
+def _unroll_point(experiment: Experiment, point: _Point, room: int, problems: Problems) -> _Unrolled:
     pieces = prepare_pieces(experiment.sections, point.values, problems)
     scope = Scope(experiment.pipeline, "", point.values, None, Unroller(problems))
     stages: list[ProgramStage] = []
     carried: list[tuple[str, ProgramRef]] = []
     gathers = bool(experiment.matrix)
     for entry, where in _walk(experiment.pipeline, scope, point.suffix, carried):
-        if len(stages) > MOST_STAGES:
+        if len(stages) > room:
             message = f"the spec unrolls to more than {MOST_STAGES:,} stages"
             problems.add(entry.at, entry.path, message, "too-large")
-        if problems.full or len(stages) > MOST_STAGES:
+        if problems.full or len(stages) > room:
             break
         if gathers and entry.kind == "report" and where is scope:
             continue
@@ -299,11 +311,6 @@ def _put(node: Node, point: _Point) -> Node:
     from compiler.reading.variables import substitute
 
     return substitute(node, point.values, Problems(), "")
-
-
-def _in_written_order(stages: Sequence[ProgramStage], experiment: Experiment) -> Sequence[ProgramStage]:
-    """Reports that gather a sweep come after all points; nothing else moves."""
-    return stages
 
 
 def _plain_param(node: Node) -> object:

@@ -4,13 +4,14 @@
     graph.name, len(graph)
     for label in graph.order():               # topological, and as written where the edges leave it open
         graph.stage(label)                    # the ProgramStage: .stage, .placement, .kind, .span, .spans
-        graph.inputs(label)                   # ref label -> label of the stage that makes it, in the order of its fields
+        graph.inputs(label)                   # ref -> label of the stage that makes it, in the order of its fields
         graph.upstream(label), graph.downstream(label), graph.ancestors(label), graph.descendants(label)
     graph.policy_model(label)                 # ModelSpec of a policy or reward model, from the root of its `init` chain
     graph.policy_tokenizer(label)             # label of the tokenizer stage that it speaks
 
-An edge joins an output with a field that accepts its artifact kind. Then come the questions of `compiler/checks/`: one
-tokenizer and shape along each lineage, scores of the right responses, exams that were not learnt from, layouts that divide.
+An edge joins an output with a field that accepts its artifact kind. Then come the questions of `compiler/checks/`:
+one tokenizer and shape along each lineage, scores of the right responses, exams that were not learnt from, layouts
+that divide.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

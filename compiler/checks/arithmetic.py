@@ -72,7 +72,8 @@ class _Division(NamedTuple):
 def _check_layout(view: View, at: ProgramStage, model: ModelSpec) -> None:
     for division in _divisions(at, model):
         if division.number % division.parts:
-            message = f"{division.by} is {division.parts}, which does not divide the model's {division.what}, {division.number}"
+            what = f"the model's {division.what}, {division.number}"
+            message = f"{division.by} is {division.parts}, which does not divide {what}"
             _blame_layout(view, at, division.by, message)
     layout = at.placement.layout
     if layout.vpp > 1 and layout.pp == 1:

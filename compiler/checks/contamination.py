@@ -92,11 +92,12 @@ def _check_exam(
     who = f"`{side}`" if side != "reward.model" else "the reward model of `reward`"
     if shared:
         names = ", ".join(repr(part) for part in shared)
-        message = f"{who} has learnt from the part{'s' if len(shared) > 1 else ''} {names} of the same split, in {spoken(source)!r}"
+        parts = f"part{'s' if len(shared) > 1 else ''} {names}"
+        message = f"{who} has learnt from the {parts} of the same split, in {spoken(source)!r}"
         hint = f"parts that it has not seen: {', '.join(free)}" if free else "give the split a part for this alone"
     else:
-        message = f"{who} has learnt from prompts divided by another split, in {spoken(source)!r}, which may be the same prompts"
-        hint = "use one split for both"
+        message = f"{who} has learnt from prompts divided by another split, in {spoken(source)!r}"
+        hint = "they may be the same prompts: use one split for both"
     view.blame(at, field, message, "contamination", hint=hint, related=related)
 
 

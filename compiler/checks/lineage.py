@@ -91,7 +91,8 @@ def _check_vocabulary(view: View, at: ProgramStage, stage: Pretrain, lineage: Li
     if stage.model is None or not isinstance(tokenizer.stage, Tokenizer):
         return
     if tokenizer.stage.vocab_size > lineage.model.vocab_size:
-        message = f"{_written(at, 'tokenizer')!r} may have {tokenizer.stage.vocab_size} tokens, but the model's vocab_size is {lineage.model.vocab_size}"
+        tokens, rows = tokenizer.stage.vocab_size, lineage.model.vocab_size
+        message = f"{_written(at, 'tokenizer')!r} may have {tokens} tokens, but the model's vocab_size is {rows}"
         related = ((tokenizer.at, "the tokenizer"), *_model_place(view, lineage))
         view.blame(at, "tokenizer", message, "wrong-vocabulary", hint="raise the model's vocab_size", related=related)
 

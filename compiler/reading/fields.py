@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
-from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, text_node
+from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, kind_word, text_node
 from compiler.schema.base import Accepts, Piece, Record
 
 
@@ -60,8 +60,7 @@ def record_type_at(hint: Any, node: Node) -> type[Record] | None:
     types = record_types(hint)
     if len(types) <= 1:
         return types[0] if types else None
-    entry = node.entries.get("kind") if isinstance(node, Table) else None
-    return kinds_of(hint).get(str(entry.value.value)) if entry and isinstance(entry.value, Scalar) else None
+    return kinds_of(hint).get(kind_word(node)) if isinstance(node, Table) else None
 
 
 def hint_below(hint: Any, node: Node, part: str) -> Any:
@@ -139,8 +138,10 @@ def _renamer(hint: Any) -> _Renamer | None:
     items = _first(_renamer(get_args(member)[0]) for member in members(hint) if get_origin(member) is tuple)
     keys = _first(accepts(get_args(member)[0]) for member in members(hint) if get_origin(member) is dict)
     values = _first(_renamer(get_args(member)[1]) for member in members(hint) if get_origin(member) is dict)
-    has_records = any(_renamers(record_type) for record_type in record_types(hint))
-    if not (scalar or items or keys or values or has_records):
+    records = {record_type: _renamers(record_type) for record_type in record_types(hint)}
+    kinds = kinds_of(hint) if len(records) > 1 else {}
+    only = next(iter(records)) if len(records) == 1 else None
+    if not (scalar or items or keys or values or any(records.values())):
         return None
 
     def rename_in(node: Node, path: str, rename: Rename) -> Node:
@@ -153,9 +154,9 @@ def _renamer(hint: Any) -> _Renamer | None:
             if items is None:
                 return node
             return node._replace(items=tuple(items(item, f"{path}.{i}", rename) for i, item in enumerate(node.items)))
-        if has_records:
-            record_type = record_type_at(hint, node)
-            return node if record_type is None else _rename_fields(_renamers(record_type), node, path, rename)
+        if records:
+            record_type = only or kinds.get(kind_word(node))
+            return node if record_type is None else _rename_fields(records[record_type], node, path, rename)
         return _rename_entries(node, keys or "", values, path, rename)
 
     return rename_in

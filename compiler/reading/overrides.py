@@ -75,14 +75,14 @@ def _moved(node: Node, start: Place) -> Node:
 def _apply(root: Table, override: _Override, problems: Problems) -> Table:
     try:
         changed = _replaced(root, override.path.split("."), (), override)
-    except _NoSuchPath as missing:
+    except _NoSuchPathError as missing:
         problems.add(override.at, "", str(missing), "unknown-path", hint=missing.hint)
         return root
     assert isinstance(changed, Table)
     return changed
 
 
-class _NoSuchPath(Exception):
+class _NoSuchPathError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
@@ -94,7 +94,7 @@ def _replaced(node: Node, parts: Sequence[str], done: tuple[str, ...], override:
     if isinstance(node, Listing):
         return _replaced_in_list(node, parts, done, override)
     if not isinstance(node, Table):
-        raise _NoSuchPath(
+        raise _NoSuchPathError(
             f"{'.'.join(done)} has no parts, so {override.path!r} is no path", _hint_of_scalar(node, done, parts)
         )
     for end in range(len(parts), 0, -1):
@@ -104,7 +104,7 @@ def _replaced(node: Node, parts: Sequence[str], done: tuple[str, ...], override:
             value = _replaced(entry.value, parts[end:], (*done, key), override)
             return node._replace(entries={**node.entries, key: entry._replace(value=value)})
     if not _may_be_new(done, parts[0]):
-        raise _NoSuchPath(f"unknown path {override.path!r}", _hint_of_keys(node, parts, done))
+        raise _NoSuchPathError(f"unknown path {override.path!r}", _hint_of_keys(node, parts, done))
     key = ".".join(parts) if done == () else parts[0]
     return node._replace(entries={**node.entries, **_new_entry(parts, done, override)})
 
@@ -128,7 +128,7 @@ def _replaced_in_list(node: Listing, parts: Sequence[str], done: tuple[str, ...]
     if not parts[0].isdecimal() or len(parts[0]) > 9 or int(parts[0]) >= len(node.items):
         last = len(node.items) - 1
         hint = f"write {name}.0" + (f" to {name}.{last}" if last > 0 else "") if node.items else ""
-        raise _NoSuchPath(f"unknown path {override.path!r}: {name} is a list of {len(node.items)}", hint)
+        raise _NoSuchPathError(f"unknown path {override.path!r}: {name} is a list of {len(node.items)}", hint)
     index = int(parts[0])
     value = _replaced(node.items[index], parts[1:], (*done, parts[0]), override)
     return node._replace(items=(*node.items[:index], value, *node.items[index + 1 :]))
@@ -136,7 +136,7 @@ def _replaced_in_list(node: Listing, parts: Sequence[str], done: tuple[str, ...]
 
 def _hint_of_scalar(node: Node, done: tuple[str, ...], parts: Sequence[str]) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str) and len(done) > 1:
-        return f"it is the name {node.value!r}: set the parts of what has that name, or set {'.'.join(done)} to a whole mapping"
+        return f"it is the name {node.value!r}: set the parts of what has that name, or {'.'.join(done)} as a whole"
     return ""
 
 

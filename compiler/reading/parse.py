@@ -30,12 +30,12 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
     except yaml.YAMLError as error:
         _note_syntax_error(error, text, file, problems)
         return None
-    except _TooMuch:
+    except _TooMuchError:
         return None
     return builder.root
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     """The text asks for more than is read; the problem has been noted."""
 
 
@@ -87,7 +87,7 @@ class _Builder:
                 self._problems.add(
                     self._at(event), "", "a second document begins here", "not-yaml", hint="a file is one document"
                 )
-                raise _TooMuch
+                raise _TooMuchError
 
     def _at(self, event: Any) -> Place:
         mark = event.start_mark
@@ -135,10 +135,10 @@ class _Builder:
         self._refuse_tag(event, at)
         if self._expects_key():
             self._problems.add(at, "", "a key must be a single word", "bad-key", hint=_KEY_HINT)
-            raise _TooMuch
+            raise _TooMuchError
         if len(self._stack) >= _DEEPEST:
             self._problems.add(at, "", f"nested deeper than {_DEEPEST} levels", "too-large")
-            raise _TooMuch
+            raise _TooMuchError
         if event.anchor:
             self._anchors[event.anchor] = None
         self._stack.append(_Open(isinstance(event, yaml.MappingStartEvent), at, event.anchor))
@@ -152,7 +152,7 @@ class _Builder:
         at, name = self._at(event), event.anchor
         if self._expects_key():
             self._problems.add(at, "", "a key must be a single word", "bad-key")
-            raise _TooMuch
+            raise _TooMuchError
         if name not in self._anchors:
             self._problems.add(
                 at, "", f"unknown anchor *{name}", "unknown-anchor", hint=f"write &{name} where the value stands first"
@@ -162,11 +162,11 @@ class _Builder:
         target = self._anchors[name]
         if target is None:
             self._problems.add(at, "", f"*{name} contains itself", "cycle")
-            raise _TooMuch
+            raise _TooMuchError
         self._aliased += target.size
         if self._aliased > _MOST_ALIASED:
             self._problems.add(at, "", f"aliases add more than {_MOST_ALIASED:,} values", "too-large")
-            raise _TooMuch
+            raise _TooMuchError
         self._place(target.node, target.size, None)
 
     def _place(self, node: Node, size: int, anchor: str | None) -> None:

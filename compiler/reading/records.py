@@ -14,6 +14,7 @@ from compiler.reading.problems import Problems
 from compiler.reading.tree import Entry, Scalar, Table, describe, plain, without
 from compiler.reading.variables import Values, substitute
 from compiler.reading.wording import note_errors
+from compiler.schema.base import Record
 from compiler.schema.experiment import SECTIONS, StageEntry
 from compiler.stages import STAGES, Stage
 
@@ -101,7 +102,7 @@ def build_stage(
     return Built(stage, placement, tree)
 
 
-def put_pieces(tree: Table, record_type: type[Any], pieces: Pieces, path: str, problems: Problems) -> Table:
+def put_pieces(tree: Table, record_type: type[Record], pieces: Pieces, path: str, problems: Problems) -> Table:
     """The tree with named pieces in the place of their names."""
     changed: dict[str, Entry] = {}
     for field, section in pieces_of(record_type).items():

@@ -12,7 +12,7 @@ from compiler.errors import Span
 Place: TypeAlias = tuple[str, int, int]
 """File, line, column: a Span that is made only when somebody asks."""
 
-Value: TypeAlias = None | bool | int | float | str
+Value: TypeAlias = bool | int | float | str | None
 
 
 class Scalar(NamedTuple):
@@ -63,7 +63,8 @@ def plain(node: Node) -> Any:
         return node.value
     if isinstance(node, Listing):
         return [plain(item) for item in node.items]
-    return {key: plain(entry.value) for key, entry in node.entries.items()}
+    values = ((key, entry.value) for key, entry in node.entries.items())
+    return {key: value.value if isinstance(value, Scalar) else plain(value) for key, value in values}
 
 
 def text_node(text: str, like: Scalar) -> Scalar:
@@ -80,6 +81,12 @@ def child(table: Table, key: str) -> Node | None:
     """The value of a key, if it is there."""
     entry = table.entries.get(key)
     return entry.value if entry else None
+
+
+def kind_word(table: Table) -> str:
+    """What the mapping says its `kind` is; empty if it does not."""
+    entry = table.entries.get("kind")
+    return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else ""
 
 
 def describe(node: Node) -> str:

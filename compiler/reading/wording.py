@@ -9,7 +9,7 @@ from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import accepts, hint_below, hints_of, kinds_of, pieces_of, record_type_at
 from compiler.reading.problems import Problems, used_here
-from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
+from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe, kind_word
 from compiler.schema.base import Record
 from compiler.schema.model import Layout
 
@@ -17,7 +17,7 @@ from compiler.schema.model import Layout
 def note_errors(
     error: ValidationError, tree: Node, hint: Any, path: str, problems: Problems, *, more_keys: Sequence[str] = ()
 ) -> None:
-    """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand in the tree, though no field of it."""
+    """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand there too, though no fields of it."""
     for detail in error.errors(include_url=False, include_input=False):
         spot = _locate(tree, hint, path, detail["loc"], str(detail["type"]))
         if spot is not None:
@@ -50,7 +50,13 @@ def _locate(tree: Node, hint: Any, path: str, loc: tuple[int | str, ...], error:
             if part == "[key]":
                 break
             name = str(part)
-            tag = not last and _kind(node) == name and len(kinds_of(hint)) > 1 and index > 0 and loc[index - 1] == field
+            tag = (
+                not last
+                and kind_word(node) == name
+                and len(kinds_of(hint)) > 1
+                and index > 0
+                and loc[index - 1] == field
+            )
             entry = None if tag else node.entries.get(name)
             if entry is None:
                 continue
@@ -68,11 +74,6 @@ def _locate(tree: Node, hint: Any, path: str, loc: tuple[int | str, ...], error:
         hint, node, path = hint_below(hint, node, name), below, f"{path}.{name}" if path else name
         used = used + used_here(node)
     return _Spot(node, hint, parent, field, path, None, "", used)
-
-
-def _kind(table: Table) -> str:
-    entry = table.entries.get("kind")
-    return str(entry.value.value) if entry and isinstance(entry.value, Scalar) else ""
 
 
 def _is_other_branch(tag: str, node: Node) -> bool:

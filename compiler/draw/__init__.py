@@ -1,0 +1,1 @@
+"""Pictures of a stage graph as text: for terminals and for documents."""
