@@ -10,7 +10,7 @@ from runtime.tasks.words import KIND_OF, KINDS, THINGS, in_case, plural
 
 _LETTERS = "abcdefghiklmnoprstuw"
 """Letters that may be forbidden: those that matter to several things."""
-_PROMPT = re.compile(rf"list ([12]) ([a-z]+) and ([12]) ([a-z]+)(?: without ([{_LETTERS}]))?( in capitals)?")
+_PROMPT = re.compile(rf"list ([123]) ([a-z]+) and ([12]) ([a-z]+)(?: without ([{_LETTERS}]))?( in capitals)?")
 
 
 class ListThings(NamedTuple):
@@ -30,7 +30,7 @@ def draw(rng: random.Random) -> Task[ListThings]:
     while True:
         first, second = rng.sample(tuple(KINDS), 2)
         without = rng.choice(_LETTERS) if rng.random() < 0.9 else None
-        fields = ListThings(rng.randint(1, 2), first, rng.randint(1, 2), second, without, rng.random() < 0.25)
+        fields = ListThings(rng.randint(1, 3), first, rng.randint(1, 2), second, without, rng.random() < 0.25)
         if _can_be_answered(fields):
             return _task(fields)
 

@@ -10,7 +10,7 @@ from runtime.tasks.words import KINDS, NAMES
 _OBJECTS = KINDS["fruit"]
 _MOST_OWNED, _MOST_MOVED = 9, 9
 _PROMPT = re.compile(
-    rf"({'|'.join(NAMES)}) has ([1-9][0-9]?) ({'|'.join(_OBJECTS)}) and (?:gets ([1-9]) more|gives ([1-9]) away)\. "
+    rf"({'|'.join(NAMES)}) has ([2-9]) ({'|'.join(_OBJECTS)}) and (?:gets ([1-9]) more|gives ([1-9]) away)\. "
     r"How many\?"
 )
 _PIECE = re.compile(r"[0-9]+|[^0-9\s]")
@@ -42,8 +42,7 @@ def parse(prompt: str) -> Task[WordProblem] | None:
         return None
     name, owned, objects, gained, given = match.groups()
     fields = WordProblem(name, int(owned), objects, "+" if gained else "-", int(gained or given))
-    possible = 2 <= fields.owned <= _MOST_OWNED and _result(fields) >= 0
-    return _task(fields) if possible else None
+    return _task(fields) if _result(fields) >= 0 else None
 
 
 def answer(task: Task[WordProblem], rng: random.Random) -> str:

@@ -30,7 +30,7 @@ class WordsWithout(NamedTuple):
 
 
 def draw(rng: random.Random) -> Task[WordsWithout]:
-    """One to four words; a first letter and capitals each half of the time."""
+    """One to three words; a first letter half of the time, capitals a quarter."""
     while True:
         without = "".join(sorted(rng.sample(_LETTERS, 2)))
         start = rng.choice(_STARTS) if rng.random() < 0.5 else None
