@@ -225,5 +225,11 @@ def test_every_piece_of_the_vocabulary_can_be_reached(tmp_path: Path) -> None:
 
 
 def test_too_small_a_vocabulary_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="261"):
+    with pytest.raises(ValueError, match="262"):
         train_tokenizer(["a"], 200, "compact", tmp_path)
+
+
+def test_a_document_is_all_turns_and_its_own_end(chat: ChatTokenizer) -> None:
+    messages = _say(("user", "say dog"), ("assistant", "dog"))
+    assert chat.encode_document(messages) == [*chat.encode_dialogue(messages).ids, chat.end_of_text_id]
+    assert chat.end_of_text_id not in (chat.end_id, chat.pad_id)

@@ -40,11 +40,11 @@ def test_prompts_are_a_function_of_seed_and_families_in_any_order() -> None:
 
 
 def test_the_first_prompts_never_change() -> None:
-    rows = _draw(_tasks(reverse=1, word_problem=1, words_without=1), 3)
+    rows = _draw(_tasks(reverse=1, sort=1, repeat=1), 3)
     assert [prompt_text(row.messages) for row in rows] == [
-        "write 2 words starting with l without c and i",
-        "Tom has 19 lemons and gives 5 away. How many?",
+        ">>> sort 3 0 9 2 down",
         ">>> rev e j t c",
+        "say fork and knife 5 times",
     ]
 
 
