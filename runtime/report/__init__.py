@@ -1,0 +1,1 @@
+"""What stands in a report besides the ladder, a module for each: pure functions of sealed artifacts."""
