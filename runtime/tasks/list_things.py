@@ -26,7 +26,7 @@ class ListThings(NamedTuple):
 
 
 def draw(rng: random.Random) -> Task[ListThings]:
-    """One to three of each kind; a forbidden letter and capitals each half of the time."""
+    """Up to three of the first kind and two of the second; mostly a forbidden letter, a quarter in capitals."""
     while True:
         first, second = rng.sample(tuple(KINDS), 2)
         without = rng.choice(_LETTERS) if rng.random() < 0.9 else None
