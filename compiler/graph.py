@@ -114,11 +114,14 @@ def build_graph(program: Program) -> StageGraph:
 
 
 def _check_refs(program: Program, stages: Mapping[str, ProgramStage], problems: Problems) -> None:
+    carried = {ref.at: (path, ref) for path, ref in program.carried}
     for stage in program.stages:
         for ref in stage.refs:
             path = f"{stage.path}.{ref.path}"
             if ref.visible is not None or ref.label not in stages:
-                _note_unknown(ref, path, problems)
+                # What a loop carries is wrong where it was written, not where the body uses it.
+                where, source = carried.get(ref.at, (path, ref))
+                _note_unknown(ref._replace(visible=source.visible or ref.visible), where, problems)
             elif str(stages[ref.label].stage.output) != ref.accepts:
                 _note_wrong_kind(stage, ref, stages[ref.label], path, problems)
             if problems.full:
@@ -129,9 +132,9 @@ def _check_refs(program: Program, stages: Mapping[str, ProgramStage], problems: 
 
 
 def _note_unknown(ref: ProgramRef, path: str, problems: Problems) -> None:
-    visible = ref.visible or ()
-    message = f"there is no stage {ref.written!r}"
-    problems.blame(_node(ref), path, message, "unknown-ref", hint=_hint_of_unknown(ref, visible))
+    if not problems.is_blamed(_node(ref)):
+        hint = _hint_of_unknown(ref, ref.visible or ())
+        problems.blame(_node(ref), path, f"there is no stage {ref.written!r}", "unknown-ref", hint=hint)
 
 
 def _node(ref: ProgramRef) -> Scalar:
@@ -141,7 +144,8 @@ def _node(ref: ProgramRef) -> Scalar:
 def _hint_of_unknown(ref: ProgramRef, visible: Sequence[Visible]) -> str:
     inside = [one.name for one in visible if one.name.startswith(f"{ref.written}.")]
     if inside:
-        return f"{ref.written!r} is a loop: refer to {_some(_right_kind(visible, ref.accepts, inside) or inside)}"
+        names = _right_kind(visible, ref.accepts, inside) or inside
+        return f"{ref.written!r} is a loop: refer to {' or '.join(names[:4])}"
     head, _, rest = ref.written.partition(".")
     if rest and any(one.name == head for one in visible):
         return f"{head!r} makes {next(one.artifact for one in visible if one.name == head)}; write just {head!r}"
@@ -158,7 +162,7 @@ def _hint_of_unknown(ref: ProgramRef, visible: Sequence[Visible]) -> str:
 
 
 def _right_kind(visible: Sequence[Visible], artifact: str, among: Sequence[str] | None) -> Sequence[str]:
-    names = [one.name for one in visible if artifact in ("", one.artifact)]
+    names = [one.name for one in visible if not artifact or one.artifact in ("", artifact)]
     return [name for name in names if name in among] if among is not None else names
 
 

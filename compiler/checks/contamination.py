@@ -88,7 +88,8 @@ def _check_exam(
     source = _source(view, learner, mine if shared else None, split)
     used = {part for name, part in seen[learner] if name == split}
     free = [part for part in prompts.stage.split.shares if part not in used]
-    related = ((prompts.at, "the held-out prompts"), (source.at, "also learnt from"))
+    held_out = [(prompts.at, "the held-out prompts")] if source is not prompts else []
+    related = (*held_out, (source.at, "learnt from"))
     who = f"`{side}`" if side != "reward.model" else "the reward model of `reward`"
     if shared:
         names = ", ".join(repr(part) for part in shared)

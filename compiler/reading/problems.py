@@ -24,7 +24,8 @@ class Problems:
         related: tuple[tuple[Place, str], ...] = (),
     ) -> None:
         """Notes a problem, unless the same was noted of the same place."""
-        key = (at, code, message) if at else (path, code, message)
+        # Rounds and aliases give one mistake several paths, but the last part of them is the same.
+        key = (at, code, message, path.rpartition(".")[2]) if at else (path, code, message)
         if key in self._found:
             return
         places = tuple((span(place), word) for place, word in dict.fromkeys(related))
@@ -43,6 +44,10 @@ class Problems:
         """Notes what is wrong with a value; what else later passes over it would say of it is not added."""
         self._blamed.add(node.at)
         self.add(node.at, path, message, code, hint=hint, related=related + used_here(node))
+
+    def excuse(self, node: Node) -> None:
+        """Says that a value is part of a problem that has been noted of another."""
+        self._blamed.add(node.at)
 
     def is_blamed(self, node: Node) -> bool:
         """Whether something was said of this value already."""

@@ -11,7 +11,7 @@ from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import Rename, pieces_of, rename_refs
 from compiler.reading.problems import Problems
-from compiler.reading.tree import Entry, Scalar, Table, describe, plain, without
+from compiler.reading.tree import Entry, Node, Scalar, Table, describe, plain, without
 from compiler.reading.variables import Values, substitute
 from compiler.reading.wording import note_errors
 from compiler.schema.base import Record
@@ -20,6 +20,9 @@ from compiler.stages import STAGES, Stage
 
 Pieces: TypeAlias = Mapping[str, Mapping[str, Table]]
 """Section -> name -> piece, ready to be put in."""
+
+
+_LONGEST_CHAIN = 100
 
 
 class Built(NamedTuple):
@@ -52,33 +55,36 @@ def check_pieces(pieces: Pieces, problems: Problems) -> None:
 
 
 def extend(model: Table, models: Mapping[str, Table], problems: Problems, path: str) -> Table:
-    """The model with the keys of what it extends, its own keys winning."""
-    chain, seen = [model], set[str]()
+    """The model with the keys of what it extends, its own keys winning; unchanged, if that leads nowhere."""
+    chain = [model]
     while (entry := chain[-1].entries.get("extends")) is not None:
-        name = entry.value.value if isinstance(entry.value, Scalar) else None
-        if not isinstance(name, str):
-            problems.blame(
-                entry.value,
-                f"{path}.extends",
-                f"is {describe(entry.value)}, but must be the name of a model",
-                "wrong-type",
-            )
-            break
-        if name in seen or models.get(name) is model:
-            problems.blame(
-                entry.value, f"{path}.extends", f"models extend each other in a circle through {name!r}", "cycle"
-            )
-            break
-        if name not in models:
-            hint = did_you_mean(name, models)
-            problems.blame(entry.value, f"{path}.extends", f"unknown model {name!r}", "unknown-name", hint=hint)
-            break
-        seen.add(name)
-        chain.append(models[name])
+        wrong = _wrong_extends(entry.value, chain, models)
+        if wrong is not None and not problems.is_blamed(entry.value):
+            message, code, hint = wrong
+            problems.blame(entry.value, f"{path}.extends", message, code, hint=hint)
+        if wrong is not None:
+            for part in chain:
+                problems.excuse(part.entries["extends"].value)
+            return model
+        chain.append(models[str(plain(entry.value))])
     entries: dict[str, Entry] = {}
     for part in reversed(chain):
         entries.update(part.entries)
     return without(model._replace(entries=entries), "extends")
+
+
+def _wrong_extends(node: Node, chain: Sequence[Table], models: Mapping[str, Table]) -> tuple[str, str, str] | None:
+    """Message, code and hint, if the value of `extends` leads nowhere."""
+    name = node.value if isinstance(node, Scalar) else None
+    if not isinstance(name, str):
+        return f"is {describe(node)}, but must be the name of a model", "wrong-type", ""
+    if name not in models:
+        return f"unknown model {name!r}", "unknown-name", did_you_mean(name, models)
+    if any(models[name].at == part.at for part in chain):
+        return f"models extend each other in a circle through {name!r}", "cycle", ""
+    if len(chain) > _LONGEST_CHAIN:
+        return f"models extend each other more than {_LONGEST_CHAIN} times", "too-large", ""
+    return None
 
 
 def build_stage(

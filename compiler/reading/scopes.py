@@ -96,8 +96,9 @@ class Loop:
 
     def visible(self, name: str) -> Iterator[Visible]:
         """What may be written of this loop from outside."""
-        for variable in self.entry.yields:
-            yield Visible(f"{name}.{variable}", "")
+        body = {stage.name: artifact_of(stage) for stage in self.entry.body if isinstance(stage, StageEntry)}
+        for variable, ref in self.entry.yields.items():
+            yield Visible(f"{name}.{variable}", body.get(ref.text, ""))
         if self.count:
             for stage in self.entry.body:
                 if isinstance(stage, StageEntry):

@@ -94,13 +94,10 @@ def _interpolated(text: str, at: Place, values: Values, problems: Problems, path
 
 
 def _unknown(name: str, at: Place, values: Values, problems: Problems, path: str) -> None:
-    hint = did_you_mean(name, values)
     if f"params.{name}" in values:
         hint = f"write ${{params.{name}}}"
-    elif not values:
-        hint = "the spec has no `params`"
-    where = "" if name.startswith("params.") else "; rounds and carried values are known inside their loop only"
-    if not name.startswith("params.") and hint == "":
-        hint = "params are written ${params.name}"
-    message = f"unknown variable ${{{name}}}{where if name == 'round' else ''}"
-    problems.blame(Scalar(name, name, at), path, message, "unknown-variable", hint=hint)
+    elif name == "round":
+        hint = "${round} is known inside a loop only"
+    else:
+        hint = did_you_mean(name, values) or "params are declared under `params` and written ${params.name}"
+    problems.blame(Scalar(name, name, at), path, f"unknown variable ${{{name}}}", "unknown-variable", hint=hint)

@@ -9,6 +9,7 @@ from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import accepts, hint_below, hints_of, kinds_of, pieces_of, record_type_at
 from compiler.reading.problems import Problems, used_here
+from compiler.reading.scalars import read_scalar
 from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe, kind_word
 from compiler.schema.base import Record
 from compiler.schema.model import Layout
@@ -18,7 +19,15 @@ def note_errors(
     error: ValidationError, tree: Node, hint: Any, path: str, problems: Problems, *, more_keys: Sequence[str] = ()
 ) -> None:
     """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand there too, though no fields of it."""
-    for detail in error.errors(include_url=False, include_input=False):
+    details = error.errors(include_url=False, include_input=False)
+    wrong_kinds = [
+        detail["loc"][:-1]
+        for detail in details
+        if detail["type"] == "literal_error" and detail["loc"][-1:] == ("kind",)
+    ]
+    for detail in details:
+        if detail["loc"][:-1] in wrong_kinds and detail["loc"][-1] != "kind":
+            continue  # what a piece of the wrong kind has or lacks says nothing
         spot = _locate(tree, hint, path, detail["loc"], str(detail["type"]))
         if spot is not None:
             _note(spot, str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]), problems, more_keys)
@@ -86,11 +95,15 @@ def _is_other_branch(tag: str, node: Node) -> bool:
 def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems, more_keys: Sequence[str]) -> None:
     if problems.is_blamed(spot.node) and not isinstance(spot.node, Table):
         return
+    if error == "missing" and _extends_nothing(spot.node, problems):
+        return
     if error == "missing":
         hint = _description(spot.parent, spot.missing)
         problems.add(spot.node.at, spot.path, "is missing", "missing-key", hint=hint, related=spot.used)
     elif error == "extra_forbidden":
         assert spot.key is not None
+        if problems.is_blamed(spot.key.value):
+            return
         hint = _unknown_key_hint(spot, more_keys)
         problems.add(spot.key.at, spot.path, "unknown key", "unknown-key", hint=hint, related=spot.used)
     elif spot.key is not None:
@@ -108,6 +121,12 @@ def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Prob
         _note_value(spot, error, ctx, msg, problems)
 
 
+def _extends_nothing(node: Node, problems: Problems) -> bool:
+    """Whether keys are missing only because the model that was to give them is unknown."""
+    entry = node.entries.get("extends") if isinstance(node, Table) else None
+    return entry is not None and problems.is_blamed(entry.value)
+
+
 def _note_kind(spot: _Spot, error: str, problems: Problems) -> None:
     kinds = list(kinds_of(spot.hint))
     entry = spot.node.entries.get("kind") if isinstance(spot.node, Table) else None
@@ -123,15 +142,28 @@ def _note_kind(spot: _Spot, error: str, problems: Problems) -> None:
 
 
 def _note_value(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems) -> None:
-    wanted, code = _wanted(spot, error, ctx)
+    wanted, code = _wanted(spot, error, ctx, msg)
     hint = ""
     if code == "wrong-choice":
         word = str(spot.node.value) if isinstance(spot.node, Scalar) else ""
-        hint = did_you_mean(word, [str(choice) for choice in _choices(spot.hint)])
+        choices = [str(choice) for choice in _choices(spot.hint)]
+        hint = did_you_mean(word, choices) if len(choices) > 1 else ""
     elif code == "wrong-type":
         hint = _type_hint(spot, error)
-    message = f"is {describe(spot.node)}, but must be {wanted}" if wanted else msg
+    if spot.field == "kind" and code == "wrong-choice" and spot.used:
+        _note_wrong_piece(spot, wanted, problems)
+        return
+    shown = "empty" if code == "too-few" else describe(spot.node)
+    message = f"is {shown}, but must {wanted}" if code == "too-few" else f"is {shown}, but must be {wanted}"
     problems.blame(spot.node, spot.path, message, code, hint=hint, related=spot.used)
+
+
+def _note_wrong_piece(spot: _Spot, wanted: str, problems: Problems) -> None:
+    """A named piece that is right where it stands, but of a kind that the field does not take."""
+    at = spot.used[-1][0]
+    message = f"is of kind {describe(spot.node)}, but must be of kind {wanted!r}"
+    path = spot.path.removesuffix(".kind")
+    problems.add(at, path, message, "wrong-choice", related=((spot.node.at, "its kind"),))
 
 
 _TYPES = {
@@ -151,7 +183,7 @@ _RANGES = {
 }
 
 
-def _wanted(spot: _Spot, error: str, ctx: dict[str, Any]) -> tuple[str, str]:
+def _wanted(spot: _Spot, error: str, ctx: dict[str, Any], msg: str) -> tuple[str, str]:
     """What the value must be, and the code of the problem."""
     if error == "literal_error":
         choices = [str(choice) for choice in _choices(spot.hint)]
@@ -161,11 +193,9 @@ def _wanted(spot: _Spot, error: str, ctx: dict[str, Any]) -> tuple[str, str]:
         limit = ctx[bound]
         return f"{words} {int(limit) if limit == int(limit) else limit}", "out-of-range"
     if error == "too_short":
-        return "a mapping with at least one entry" if isinstance(
-            spot.node, Table
-        ) else "a list with at least one entry", "too-few"
+        return "have at least one entry", "too-few"
     if error not in _TYPES:
-        return "", "wrong-value"
+        return f"right: {msg}", "wrong-value"
     section = pieces_of(spot.parent).get(spot.field) if spot.parent else None
     if section and _TYPES[error] == "a mapping":
         return f"a name from `{section}` or a mapping", "wrong-type"
@@ -186,6 +216,8 @@ def _type_hint(spot: _Spot, error: str) -> str:
         return ""
     if error in ("tuple_type", "list_type") and node.value is not None:
         return f"write [{node.text}]"
+    if error.startswith(("int", "float")) and isinstance(node.value, str) and _is_number(node.value):
+        return f"write {node.value} without quotes"
     if error.startswith("int") and isinstance(node.value, str):
         return "whole numbers may be written 4096, 4k, 1.5M, 340B or 8T"
     if (
@@ -202,6 +234,13 @@ def _type_hint(spot: _Spot, error: str) -> str:
     return ""
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(read_scalar(text), int | float) and text[:1] not in ("t", "T", "f", "F")
+    except ValueError:
+        return False
+
+
 def _description(record_type: type[Record] | None, field: str) -> str:
     info = record_type.model_fields.get(field) if record_type else None
     return info.description.strip().rstrip(".,") if info and info.description else ""
@@ -211,4 +250,8 @@ def _unknown_key_hint(spot: _Spot, more_keys: Sequence[str]) -> str:
     known = list(hints_of(spot.parent)) if spot.parent else []
     if "placement" in more_keys and spot.field in (*Placement.model_fields, *Layout.model_fields):
         return "it belongs under `placement`"
+    others = [kind for kind, record_type in kinds_of(spot.hint).items() if spot.field in record_type.model_fields]
+    if others and spot.parent:
+        own = kind_word(spot.node) if isinstance(spot.node, Table) else ""
+        return f"it is a key of {', '.join(others)}; {own} takes {', '.join(known)}"
     return did_you_mean(spot.field, [*known, *more_keys])
