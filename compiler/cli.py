@@ -303,7 +303,9 @@ def _find_run(arguments: argparse.Namespace) -> Path:
 def _console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
-    return Console(stderr=stderr, soft_wrap=False)
+    console = Console(stderr=stderr)
+    # Into a file or a pipe nothing is cut off: lines are as long as the tables need.
+    return console if console.is_terminal else Console(stderr=stderr, width=180)
 
 
 def _show_problems(error: Any, *, as_json: bool) -> int:
