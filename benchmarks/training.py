@@ -108,7 +108,11 @@ def main() -> None:
     with parallel.start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
         for dtype in ("fp32",) if options.quick else ("fp32", "bf16"):
             for shape, (rows, length) in CASES[:2] if options.quick else CASES:
-                if dtype == "bf16" and not torch.cpu._is_avx512_bf16_supported() and (shape, rows * length) not in BF16_CASES:
+                if (
+                    dtype == "bf16"
+                    and not torch.cpu._is_avx512_bf16_supported()
+                    and (shape, rows * length) not in BF16_CASES
+                ):
                     continue  # without bf16 instructions a step takes ten times as long, and says nothing more
                 num_steps = 8 if shape == LARGE else 14
                 found = compare(spec_of(shape), rows, length, dtype, num_steps)

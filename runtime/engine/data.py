@@ -81,7 +81,14 @@ class PretrainingSamples:
 
 
 def pretraining_samples(
-    sources: Sequence[Source], *, seq_length: int, num_samples: int, vocab_size: int, end_id: int, seed: int, cache: Path
+    sources: Sequence[Source],
+    *,
+    seq_length: int,
+    num_samples: int,
+    vocab_size: int,
+    end_id: int,
+    seed: int,
+    cache: Path,
 ) -> PretrainingSamples:
     """Blends the shards: documents joined end to end, cut to seq_length, shuffled by `seed`, repeated as needed.
 

@@ -178,7 +178,11 @@ def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float
     if parallel_state.is_pipeline_last_stage(ignore_virtual=True):
         names = ["loss", *outputs[0].metrics]
         rows = [
-            [float(output.weight), float(output.loss_sum.detach()), *(float(output.metrics[name]) for name in names[1:])]
+            [
+                float(output.weight),
+                float(output.loss_sum.detach()),
+                *(float(output.metrics[name]) for name in names[1:]),
+            ]
             for output in outputs
         ]
         sums = torch.tensor(rows, dtype=torch.float64).sum(dim=0)

@@ -37,12 +37,16 @@ def test_a_blend_keeps_its_proportions_and_its_order(tmp_path: Path) -> None:
     write_shards(documents(1, 200, 300), tmp_path / "low", vocab_size=512)
     write_shards(documents(200, 500, 30), tmp_path / "high", vocab_size=512)
     sources = [Source(tmp_path / "low", 0.7), Source(tmp_path / "high", 0.3)]
-    arguments = {"seq_length": 16, "num_samples": 1000, "vocab_size": 512, "seed": 5}
+    arguments = {"seq_length": 16, "num_samples": 1000, "vocab_size": 512, "end_id": 0, "seed": 5}
     samples = pretraining_samples(sources, cache=tmp_path / "cache", **arguments)
     assert len(samples) == 1000
     batch = samples.batch(range(1000))
     assert torch.equal(batch.tokens_BL[:, 1:], batch.labels_BL[:, :-1])
     assert batch.loss_mask_BL.min() == 1
+    # The end token is the last of its document, and the next token the first of the next.
+    changes = batch.documents_BL.diff(dim=1)
+    assert torch.equal(changes, (batch.tokens_BL[:, :-1] == 0).long())
+    assert (batch.documents_BL[:, 0] == 0).all()
     is_high = (batch.tokens_BL.max(dim=1).values >= 200).float()
     assert is_high.mean() == pytest.approx(0.3, abs=0.002)
     # The rarer shard is spread over the whole run, and read more than once: 30 documents are some 60 samples.

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from engine_cases import BF16, LLAMA, NEMOTRON, SPECS, make, perturb, token_rows, weights
 from plain_torch import from_megatron, gradients_by_megatron_name
 
 from compiler.schema.model import Layout
-from runtime.engine.attention import _folded, _fused
+from runtime.engine.attention import _folded, _fused, document_mask
 from runtime.engine.batch import collate, collate_whole
 from runtime.engine.logprobs import batch_logprobs, sequence_logprobs, values
 from runtime.engine.model import Regression, build, num_parameters
@@ -92,6 +94,27 @@ def test_sequence_logprobs_sum_the_labels_that_count() -> None:
         logprobs = plain.logprobs(torch.tensor([row[:-1]]), torch.tensor([row[1:]]))[0]
         expected = sum(float(logprob) for logprob, counts in zip(logprobs, mask[1:], strict=True) if counts)
         assert total == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("num_repeats", [1, 12])
+def test_documents_in_one_row_do_not_see_each_other(num_repeats: int) -> None:
+    """12 repeats are long enough for the fused attention."""
+    documents = [[5, 6, 7, 8, 0], [10, 11, 0], [20, 21, 22, 23, 24, 25, 0]] * num_repeats
+    spec = NEMOTRON.model_copy(update={"seq_length": 256})
+    model = perturb(make(spec))
+    joined = [token for document in documents for token in document]
+    number = [place for place, document in enumerate(documents) for _ in document]
+    packed = replace(collate([joined], multiple=1), documents_BL=torch.tensor([number[:-1]]))
+    found = batch_logprobs(model, packed)[0]
+    first = 0
+    for document in documents:
+        alone = batch_logprobs(model, collate([document], multiple=1))[0]
+        assert torch.allclose(found[first : first + len(alone)], alone, atol=1e-4)
+        first += len(document)
+
+    loss = model.chunks[0](packed.tokens_BL, None, document_mask(packed.documents_BL, torch.float32)).sum()
+    loss.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.chunks[0].parameters())
 
 
 def test_a_regression_head_reads_the_last_token_of_each_row() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from engine_cases import ADAM, BF16, FP32, LLAMA, NEMOTRON, batches, environment, hashes, make, same_weights, weights
-from plain_torch import from_megatron, PlainTraining
+from plain_torch import PlainTraining, from_megatron
 from torch import Tensor
 
 from compiler.schema.model import Precision
