@@ -11,8 +11,6 @@ from pydantic import Field
 
 from compiler.schema.base import Record
 
-FORMAT = 1
-
 
 class Kind(StrEnum):
     """The kinds of artifact; an edge of the graph joins an output of a kind with an input that accepts it."""
@@ -133,7 +131,7 @@ class InputRecord(Record):
 class ArtifactRecord(Record):
     """`artifact.json`: what was made, from what, by whom, and what it took. Its presence seals the folder."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     kind: str
     """stage kind"""
     fingerprint: str

@@ -50,7 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     def reads_spec(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("spec", type=Path, metavar="SPEC", help="the recipe, a YAML file")
         sub.add_argument(
-            "--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides",
+            "--set",
+            action="append",
+            default=[],
+            metavar="PATH=VALUE",
+            dest="overrides",
             help="override one value of the spec, checked like the file; may be repeated",
         )
 
@@ -91,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     logs = verb("logs", _logs, "print the log of a stage")
     report = verb("report", _report, "print the ladder of a run and where its HTML report lies")
     for sub in (resume, status, logs, report):
-        sub.add_argument("run", metavar="RUN", nargs="?", default="latest", help="a run id, a beginning of one, `latest`")
+        sub.add_argument(
+            "run", metavar="RUN", nargs="?", default="latest", help="a run id, a beginning of one, `latest`"
+        )
         uses_store(sub)
     for sub in (resume, status, report):
         has_json(sub)

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from compiler.manifest import Manifest, ManifestInput
 from compiler.plan import Plan, PlannedStage, plan_json
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name
+from compiler.stages import AnyStage
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _manifest(
     return Manifest.model_construct(
         format=1,
         label=stage.label,
-        stage=stage.stage,
+        stage=cast("AnyStage", stage.stage),
         identity=dict(stage.identity),
         fingerprint=stage.fingerprint,
         placement=stage.placement,

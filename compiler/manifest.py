@@ -9,8 +9,6 @@ from compiler.schema.base import Count, Record
 from compiler.schema.model import Layout
 from compiler.stages import AnyStage
 
-FORMAT = 1
-
 
 class Placement(Record):
     """Where and how a stage is computed; none of it bears identity."""
@@ -33,7 +31,7 @@ class ManifestInput(InputRecord):
 class Manifest(Record):
     """One stage, ready to run: `python -P -m runtime MANIFEST`."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     label: str
     stage: AnyStage
     """Refs are labels; `inputs` tells what each of them is."""

@@ -44,7 +44,10 @@ class Curve:
             self._told = now
             rate = self._tokens / self._seconds if self._seconds else 0.0
             self._ctx.progress(
-                done=step.step + 1, total=self._num_steps, unit="step", loss=round(step.loss, 4),
+                done=step.step + 1,
+                total=self._num_steps,
+                unit="step",
+                loss=round(step.loss, 4),
                 tokens_per_s=round(rate),
             )
 

@@ -26,7 +26,7 @@ def wilson(passed: int, count: int) -> Interval:
 
 
 def paired_difference(one: Sequence[float], other: Sequence[float]) -> Interval:
-    """Mean of (one - other) over the same prompts, normal interval on the mean of the differences; two rows at least."""
+    """Mean of (one - other) over the same prompts (two at least), normal interval on the mean of the differences."""
     gaps = [a - b for a, b in zip(one, other, strict=True)]
     mean = sum(gaps) / len(gaps)
     variance = sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)

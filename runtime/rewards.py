@@ -4,10 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
 from compiler.artifacts import ATTRIBUTES
-from compiler.schema.judges import RewardModelJudge
+from compiler.schema.judges import Attribute, RewardModelJudge
 from compiler.schema.model import Layout, Precision
 from runtime.engine.batch import collate_whole
 from runtime.engine.logprobs import values
@@ -34,7 +32,7 @@ def attributes(model: Model, sequences: Sequence[Sequence[int]], *, pad_id: int)
     for first in range(0, len(order), _ROWS):
         rows = order[first : first + _ROWS]
         values_BK = values(model, collate_whole([sequences[row] for row in rows], pad_id=pad_id))
-        for row, numbers in zip(rows, values_BK.to(torch.float64).tolist(), strict=True):
+        for row, numbers in zip(rows, values_BK.double().tolist(), strict=True):
             found[row] = tuple(numbers)
     return [found[row] for row in range(len(sequences))]
 
@@ -47,12 +45,10 @@ def scalar(judge: RewardModelJudge, numbers: Sequence[float]) -> float:
 
 def speaking_families(judge: RewardModelJudge, folder: Path) -> Mapping[str, bool]:
     """Family -> whether the reward model's held-out pair accuracy, under this judge's weights, reaches the gate."""
-    return {
-        family: accuracy >= judge.gate for family, (accuracy, _) in pair_accuracy(judge.weights, folder).items()
-    }
+    return {family: accuracy >= judge.gate for family, (accuracy, _) in pair_accuracy(judge.weights, folder).items()}
 
 
-def pair_accuracy(weights: Mapping[str, float], folder: Path) -> dict[str, tuple[float, int]]:
+def pair_accuracy(weights: Mapping[Attribute, float], folder: Path) -> dict[str, tuple[float, int]]:
     """Family -> (share of held-out pairs in the right order under these weights, number of pairs).
 
     A pair is right when the response whose true scalar is higher also has the higher predicted one.
@@ -65,6 +61,6 @@ def pair_accuracy(weights: Mapping[str, float], folder: Path) -> dict[str, tuple
     return {family: (sum(hits) / len(hits), len(hits)) for family, hits in sorted(right.items())}
 
 
-def _gap(weights: Mapping[str, float], pair: Sequence[Sequence[float]]) -> float:
+def _gap(weights: Mapping[Attribute, float], pair: Sequence[Sequence[float]]) -> float:
     first, second = (dict(zip(ATTRIBUTES, numbers, strict=True)) for numbers in pair)
     return sum(weight * (first[name] - second[name]) for name, weight in weights.items())

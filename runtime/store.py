@@ -65,7 +65,7 @@ def seal(partial: Path, artifact: Path, record: ArtifactRecord) -> None:
     if is_sealed(artifact):
         shutil.rmtree(partial)
         return
-    os.rename(partial, artifact)
+    partial.rename(artifact)
     _fsync(artifact.parent)
 
 

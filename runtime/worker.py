@@ -17,7 +17,6 @@ from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
 
-
 _PATIENCE_S = 600
 """How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
 
@@ -42,7 +41,9 @@ def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str) -> No
         append_event(journal, "cancelled", attempt=attempt, rank=rank)
         raise
     except BaseException as error:
-        append_event(journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc())
+        append_event(
+            journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc()
+        )
         raise
 
 
@@ -113,7 +114,7 @@ def _record(manifest: Manifest, output: Path, facts: Facts, measured: dict[str, 
 
 
 def _measured(started: float, begun: float, world_size: int, journal: Path) -> dict[str, float]:
-    """wall_s from the start of the process' work; start_up_s until the stage's own code ran; cpu_s and peak of rank 0."""
+    """wall_s from the start of the worker; start_up_s until the stage's own code ran; cpu_s and peak of rank 0."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     attempts = journal.read_text(encoding="utf-8").count('"event": "started"') if journal.exists() else 1

@@ -31,7 +31,10 @@ def urgency(slots: Sequence[Slot]) -> dict[str, float]:
 
 
 def makespan(slots: Sequence[Slot], cores: int) -> float:
-    """Wall seconds until all are done, the most urgent ready stage first; a stage wider than the machine takes it all."""
+    """Wall seconds until all are done, the most urgent ready stage first.
+
+    A stage wider than the machine takes it all.
+    """
     rank = urgency(slots)
     by_label = {slot.label: slot for slot in slots}
     waiting = {slot.label: {need for need in slot.needs if need in by_label} for slot in slots}

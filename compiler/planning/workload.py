@@ -122,7 +122,10 @@ def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shap
             count = rows(stage.prompts) * stage.samples
             tokens = count * TOKENS_PER_ROW
             return Work(
-                count, upstream[stage.prompts].approximate, prompts=rows(stage.prompts), tokens=tokens,
+                count,
+                upstream[stage.prompts].approximate,
+                prompts=rows(stage.prompts),
+                tokens=tokens,
                 flops=_forward(shapes.policy_model(stage.policy), tokens),
             )
         case Judge(judge=RewardModelJudge() as judge):
@@ -161,8 +164,14 @@ def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
     flops = sum(phase.steps * phase.flops_per_step for phase in phases)
     last = phases[-1]
     return Work(
-        tokens // stage.seq_length, steps=steps, tokens=tokens, flops=flops, trains=True,
-        flops_per_step=last.flops_per_step, global_batch_size=last.global_batch_size, phases=tuple(phases),
+        tokens // stage.seq_length,
+        steps=steps,
+        tokens=tokens,
+        flops=flops,
+        trains=True,
+        flops_per_step=last.flops_per_step,
+        global_batch_size=last.global_batch_size,
+        phases=tuple(phases),
     )
 
 
@@ -171,7 +180,13 @@ def _training(stage: Sft | Prefer | RewardModel, rows: int, sequences_per_row: i
     per_step = stage.global_batch_size * sequences_per_row * TOKENS_PER_ROW
     flops = training_flops(model, per_step, TOKENS_PER_ROW)
     return Work(
-        rows, True, steps=steps, tokens=steps * per_step, flops=steps * flops, trains=True, flops_per_step=flops,
+        rows,
+        True,
+        steps=steps,
+        tokens=steps * per_step,
+        flops=steps * flops,
+        trains=True,
+        flops_per_step=flops,
         global_batch_size=stage.global_batch_size,
     )
 

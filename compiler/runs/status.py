@@ -58,7 +58,9 @@ def read_stage(run: Path, job: RunJob) -> StageStatus:
     """One stage by itself, whatever became of those it needs."""
     sealed = (Path(job.artifact) / "artifact.json").is_file()
     if job.action != "run":
-        return StageStatus(job.label, job.kind, "reused" if sealed or job.action == "skip" else "waiting", message=job.reason)
+        return StageStatus(
+            job.label, job.kind, "reused" if sealed or job.action == "skip" else "waiting", message=job.reason
+        )
     events = list(read_events(journal_path(run, job.label)))
     queued = [event for event in events if event["event"] == "queued"]
     started = [event for event in events if event["event"] == "started"]
@@ -73,7 +75,9 @@ def read_stage(run: Path, job: RunJob) -> StageStatus:
     }
     if sealed:
         measured = ended[-1] if ended else None
-        return StageStatus(job.label, job.kind, "done", ended=ended[-1]["time"] if ended else None, measured=measured, **common)
+        return StageStatus(
+            job.label, job.kind, "done", ended=ended[-1]["time"] if ended else None, measured=measured, **common
+        )
     in_attempt = [event for event in ended if started and event["time"] >= started[-1]["time"]]
     failed = [event for event in in_attempt if event["event"] == "failed"]
     if last.get("event") == "queued":
@@ -82,7 +86,9 @@ def read_stage(run: Path, job: RunJob) -> StageStatus:
     if failed:
         return StageStatus(job.label, job.kind, "failed", ended=failed[0]["time"], message=failed[0]["error"], **common)
     if in_attempt:
-        return StageStatus(job.label, job.kind, "cancelled", ended=in_attempt[0]["time"], message="interrupted", **common)
+        return StageStatus(
+            job.label, job.kind, "cancelled", ended=in_attempt[0]["time"], message="interrupted", **common
+        )
     if started:
         if _alive(started[-1].get("host"), started[-1].get("pid")):
             return StageStatus(job.label, job.kind, "running", **common)

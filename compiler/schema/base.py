@@ -13,7 +13,9 @@ class Record(BaseModel):
     Records are validated from JSON (`model_validate_json`), never coerced: "5" is not 5 and true is not 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, strict=True, use_attribute_docstrings=True
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Tasks(Record):
 
 
 class SelfPrompted(Record):
-    """Synthetic prompts: a policy writes user turns by itself; what is not a well-formed task is rejected and counted."""
+    """Synthetic prompts: a policy writes user turns by itself; what is no well-formed task is rejected and counted."""
 
     kind: Literal["self_prompted"]
     policy: Annotated[str, Accepts("policy")]

@@ -26,7 +26,7 @@ class RewardModel(Stage):
     held_out: Share
     """Share of the prompts kept for calibration."""
     bradley_terry_weight: NonNegative
-    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, beside the regression; 0 is the report's pure regression."""
+    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, beside the regression; the report's is 0."""
     epochs: Count
     global_batch_size: Count
     """in responses"""

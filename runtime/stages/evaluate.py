@@ -39,9 +39,7 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
         ]
         for name, temperature in _DECODINGS.items():
             sampling = Sampling(temperature=temperature, top_p=1.0, max_new_tokens=stage.max_new_tokens)
-            answers = answer(
-                model, questions, sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx, ledger=name
-            )
+            answers = answer(model, questions, sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx, ledger=name)
             for row, question in zip(rows, questions, strict=True):
                 row[name] = _check(row, answers[question.id], tokenizer)
         if stage.reward is not None:

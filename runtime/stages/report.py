@@ -17,7 +17,7 @@
     curves      [{stage, kind, loss, phases, lines: [{point, label, fingerprint, steps, tokens, first_loss, last_loss,
                   steps_without_finite_loss, peak_learning_rate, greatest_grad_norm, last_metrics,
                   loss: [{step, mean, low, high}], shifts}]}]
-    samples     [{family, counts: {gained, lost, always right, never right},
+    samples     [{family, counts: {gained, lost, right in both, wrong in both},
                   prompts: [{id, prompt, change,
                              answers: {row title: {greedy, sampled: {response, passed, finished}} | null}}]}]
     synthetic   {share, rows_synthetic, rows_human, with_ratings, rows_rated, share_of_nemotron4_340b,

@@ -130,7 +130,9 @@ def test_killed_inside_a_stage_it_goes_on_from_there(
 
 def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "compiler", "run", str(RECIPE), "--store", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     time.sleep(4)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -15,6 +15,6 @@ def test_key_parts_do_not_run_together() -> None:
 
 def test_numbers_are_uniform() -> None:
     many = np.concatenate([uniforms(10, 0, row) for row in range(2000)])
-    assert 0 <= many.min() and many.max() < 1
+    assert many.min() >= 0 and many.max() < 1
     # Standard error of the mean is 0.002.
     assert abs(many.mean() - 0.5) < 0.01

@@ -4,17 +4,11 @@ import hashlib
 import json
 import math
 import random
-import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.manifest import Manifest, ManifestInput, Placement
@@ -65,7 +59,7 @@ class Recipe:
             label=label,
             stage={"kind": kind, **(stage or {})},
             inputs={each: self.made[each] for each in inputs},
-            files={name: "0" * 64 for name in files or {}},
+            files=dict.fromkeys(files or {}, "0" * 64),
             bytes=rng.randint(10_000, 4_000_000),
             facts=dict(facts or {}),
             planned={"wall_s": round(wall_s * rng.uniform(0.8, 1.3), 2), "speed_wall_s": round(wall_s * 0.7, 3)},
