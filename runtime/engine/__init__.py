@@ -42,6 +42,8 @@ import warnings
 from runtime.engine import cpu
 
 # Megatron warns at every start that what is missing on a CPU is missing, and at every layer that its own callers
-# leave out arguments. A user can do nothing about either.
+# leave out arguments; torch, at every save, that Megatron describes tensors in the older way. A user can do nothing
+# about any of it.
 warnings.filterwarnings("ignore", module=r"megatron\.core")
+warnings.filterwarnings("ignore", message="Please use DTensor instead", category=FutureWarning)
 cpu.install()
