@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime.ladder import DECODINGS, GREEDY
 from runtime.report.curves import TRAINING
-from runtime.report.words import compact, duration, percent, signed
+from runtime.report.words import compact, duration, percent, plain, signed
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,14 @@ _ROW_HEIGHT = 34
 
 def ladder_chart(rows: Sequence[Mapping[str, Any]]) -> LadderChart:
     """Dots and intervals of both decodings."""
-    left, right, top = 252.0, 880.0, 30.0
+    left, right, top = 252.0, 1100.0, 30.0
     bottom = top + _ROW_HEIGHT * len(rows)
     shares = [row["overall"][name][end] for row in rows for name in DECODINGS for end in ("low", "high")]
+    shares += [one[name]["accuracy"] for row in rows for one in row["evaluations"] for name in DECODINGS]
     ticks = nice_ticks(min(shares), max(shares), 6)
     scale = _Scale(ticks[0], ticks[-1], left, right)
     return LadderChart(
-        width=900,
+        width=1124,
         height=bottom + 26,
         left=left,
         right=right,
@@ -281,7 +282,7 @@ def _line_chart(series: Mapping[str, Sequence[Mapping[str, float]]], breaks: Seq
     return LineChart(
         width, height, left, right, top, bottom,
         x_ticks=tuple(Tick(over(tick), compact(tick)) for tick in x_ticks),
-        y_ticks=tuple(Tick(up(tick), f"{tick:g}") for tick in y_ticks),
+        y_ticks=tuple(Tick(up(tick), plain(tick)) for tick in y_ticks),
         lines=tuple(_line(name, points, over, up) for name, points in series.items()),
         breaks=tuple(Tick(over(step), name) for name, step in breaks),
         zero=up(0) if y_ticks[0] < 0 < y_ticks[-1] else None,

@@ -7,7 +7,7 @@ from runtime.ladder import DECODINGS, GREEDY, Answered, Evaluation, Question
 
 PER_FAMILY = 4
 _LONGEST = 600
-_GAINED, _LOST, _RIGHT, _WRONG = "gained", "lost", "always right", "never right"
+_GAINED, _LOST, _RIGHT, _WRONG = "gained", "lost", "right in both", "wrong in both"
 _BETWEEN = {(False, True): _GAINED, (True, False): _LOST, (True, True): _RIGHT, (False, False): _WRONG}
 _ORDER = (_GAINED, _LOST, _RIGHT, _WRONG)
 

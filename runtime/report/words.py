@@ -19,6 +19,11 @@ def decimal(number: float | None, places: int = 2) -> str:
     return "" if number is None else f"{number:.{places}f}".replace("-", _MINUS)
 
 
+def plain(number: float) -> str:
+    """As short as can be: `2.5`, `0`."""
+    return f"{number:g}".replace("-", _MINUS)
+
+
 def whole(number: float | None) -> str:
     """`12,345`; nothing for nothing."""
     return "" if number is None else f"{number:,.0f}"

@@ -4,11 +4,17 @@ import hashlib
 import json
 import math
 import random
+import re
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.manifest import Manifest, ManifestInput, Placement
@@ -31,6 +37,8 @@ class Recipe:
 
     store: Path
     prompts: int = 240
+    noise: str = ""
+    """At the end of every prompt and answer."""
     made: dict[str, InputRecord] = field(default_factory=dict)
     clock_s: float = 0.0
 
@@ -127,10 +135,10 @@ class Recipe:
         for number, prompt in enumerate(prompts or [f"prompt {each} {salt}" for each in range(self.prompts)]):
             family = FAMILIES[number % len(FAMILIES)]
             hard = random.Random(prompt).random() * 0.7 + 0.3 * rng.random()
-            words = f">>> {family} {number}" if number else NASTY
+            words = f">>> {family} {number}{self.noise}"
             answers = {
                 name: {
-                    "response": f"{'right' if hard < skill - less else 'wrong'} {number}" if number else NASTY,
+                    "response": f"{'right' if hard < skill - less else 'wrong'} {number}{self.noise}",
                     "token_ids": [5] * rng.randint(3, 12),
                     "finished": rng.random() < 0.98,
                     "passed": hard < skill - less,
@@ -183,9 +191,9 @@ class Recipe:
         )  # fmt: skip
 
 
-def tiny(store: Path, *, prompts: int = 240) -> Recipe:
+def tiny(store: Path, *, prompts: int = 240, noise: str = "") -> Recipe:
     """About what tiny.yaml makes, without its tokenizer."""
-    recipe = Recipe(store, prompts)
+    recipe = Recipe(store, prompts, noise)
     recipe.rows("web", "annotate", 4000, wrong=1000)
     recipe.rows("code", "annotate", 1000, wrong=97)
     recipe.rows("general_blend", "mix", 1600)
@@ -289,3 +297,260 @@ def write(
     facts = report.run(stage, Context(manifest, 0, 1, folder, folder / "rendezvous"))
     text = (folder / "report.html").read_text(encoding="utf-8")
     return Written(text, json.loads((folder / "report.json").read_text(encoding="utf-8")), facts, folder)
+
+
+# --- what is tested -----------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the text of each id'd section, and what is not closed."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input", "circle", "line", "path", "rect"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.mismatched: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.mismatched.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    home = tmp_path_factory.mktemp("report")
+    return write(tiny(home / "store", noise=NASTY), TINY_ROWS, TINY_CLAIMS, folder=home / "output")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    home = tmp_path_factory.mktemp("sweep")
+    points = [f"seed={seed}" for seed in (1, 2, 3)]
+    recipe = sweep(home / "store", dict(zip(points, (0.35, 0.45, 0.5), strict=True)))
+    rows = {"SFT": tuple(f"sft_exam@{point}" for point in points), "+ RPO": tuple(f"rpo_exam@{p}" for p in points)}
+    claims = [Claim(better="+ RPO", worse="SFT", decoding="greedy")]
+    return write(recipe, rows, claims, folder=home / "output")
+
+
+def test_the_page_is_whole_and_well_formed(ran: Written) -> None:
+    page = Page(ran.html)
+    assert (page.mismatched, page.open) == ([], [])
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links
+    assert {str(link) for link in links} <= {f"#{name}" for name in ids}
+
+
+def test_the_page_asks_nothing_of_the_network(ran: Written) -> None:
+    page = Page(ran.html)
+    for tag, attributes in page.tags:
+        assert "src" not in attributes, tag
+        assert (attributes.get("href") or "#").startswith(("#", "data:")), tag
+    assert not re.search(r"https?://|@import|url\(", ran.html)
+
+
+def test_every_drawing_has_a_title(ran: Written) -> None:
+    tags = [tag for tag, _ in Page(ran.html).tags]
+    drawings = [place for place, tag in enumerate(tags) if tag == "svg"]
+    assert len(drawings) > 20
+    assert all(tags[place + 1] == "title" for place in drawings)
+
+
+def test_numbers_in_drawings_are_numbers(ran: Written, swept: Written) -> None:
+    for text in (ran.html, swept.html):
+        assert not re.search(r' (?:[xyrd]|[xy][12]|c[xy]|width|height|points)="[^"]*(nan|inf|None)', text)
+        assert "Undefined" not in text
+
+
+def test_what_a_model_wrote_is_text_not_markup(ran: Written) -> None:
+    assert NASTY not in ran.html
+    assert "&lt;script&gt;alert" in ran.html
+    assert [tag for tag, _ in Page(ran.html).tags].count("script") == 1
+
+
+def test_titles_are_escaped_in_attributes_too(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", 12)
+    recipe.train("base", "pretrain", start="", data="", steps=3, first=2, last=1)
+    recipe.exam("exam", "base", 0.5)
+    title = '"><img src=x onerror=alert(1)>'
+    written = write(recipe, {title: "exam"}, folder=tmp_path / "output", title=title)
+    assert "img" not in [tag for tag, _ in Page(written.html).tags]
+
+
+def test_every_row_and_every_stage_upstream_is_there(ran: Written) -> None:
+    assert [row["title"] for row in ran.json["rows"]] == list(TINY_ROWS)
+    labels = [stage["label"] for stage in ran.json["stages"]]
+    assert len(labels) == len(set(labels)) == ran.json["time"]["totals"]["stages"]
+    assert {"web", "web_tokens", "base", "reward", "rpo.1.pairs", "lessons", "student_base", "base_exam"} <= set(labels)
+    words = "".join(Page(ran.html).words)
+    assert all(label in words for label in labels)
+    places = {label: place for place, label in enumerate(labels)}
+    assert all(places[need] < places[stage["label"]] for stage in ran.json["stages"] for need in stage["needs"])
+
+
+def test_a_row_that_starts_from_other_weights_is_marked(ran: Written) -> None:
+    anew = [row["title"] for row in ran.json["rows"] if row["gain"] and not row["gain"]["continues"]]
+    assert anew == ["Student, base"]
+
+
+def test_a_claim_that_fails_is_said_loudly(ran: Written) -> None:
+    assert [claim["holds"] for claim in ran.json["claims"]] == [True, True, False]
+    assert (ran.facts["claims"], ran.facts["claims_that_hold"]) == (3, 2)
+    page = Page(ran.html)
+    assert sum(attributes.get("role") == "alert" for _, attributes in page.tags) == 1
+    assert sum(attributes.get("class") == "badge bad" for _, attributes in page.tags) == 1
+    assert sum(attributes.get("class") == "fails" for tag, attributes in page.tags if tag == "tr") == 1
+
+
+def test_nothing_alarms_where_every_claim_holds(swept: Written) -> None:
+    assert [claim["holds"] for claim in swept.json["claims"]] == [True]
+    assert not any(attributes.get("role") == "alert" for _, attributes in Page(swept.html).tags)
+
+
+def test_the_synthetic_share_counts_a_data_set_once(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", 12)
+    recipe.rows("people", "annotate", 20)
+    recipe.rows("models", "filter", 980)
+    recipe.train("base", "pretrain", start="", data="", steps=3, first=2, last=1)
+    for label, data, synthetic, human in (
+        ("one", "people", 0, 20),
+        ("two", "people", 0, 20),
+        ("three", "models", 980, 0),
+    ):
+        recipe.train(label, "sft", start="base", data=data, steps=3, first=2, last=1,
+                     rows=synthetic + human, rows_synthetic=synthetic, rows_human=human)  # fmt: skip
+        recipe.exam(f"{label}_exam", label, 0.5)
+    rows = {label: f"{label}_exam" for label in ("one", "two", "three")}
+    found = write(recipe, rows, folder=tmp_path / "output").json["synthetic"]
+    assert (found["share"], found["rows_synthetic"], found["rows_human"]) == (0.98, 980, 20)
+    assert {one["data"]: one["used_by"] for one in found["sets"]} == {"people": ["one", "two"], "models": ["three"]}
+
+
+def test_rated_responses_count_as_human_in_the_stricter_share(ran: Written) -> None:
+    found = ran.json["synthetic"]
+    assert found["rows_rated"] == 5100
+    total = found["rows_synthetic"] + found["rows_human"]
+    assert found["share"] == found["rows_synthetic"] / total
+    assert found["with_ratings"] == found["rows_synthetic"] / (total + 5100)
+
+
+def test_a_held_out_prompt_in_training_data_is_found_and_said(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", 12)
+    recipe.rows("code", "annotate", 50)
+    recipe.train("base", "pretrain", start="", data="", steps=3, first=2, last=1)
+    recipe.train("sft", "sft", start="base", data="code", steps=3, first=2, last=1,
+                 rows=50, rows_synthetic=0, rows_human=50)  # fmt: skip
+    recipe.exam("clean", "sft", 0.5)
+    recipe.exam("leaky", "sft", 0.5, prompts=["code3", "code7", "unseen"])
+    clean = write(recipe, {"SFT": "clean"}, folder=tmp_path / "clean")
+    assert (clean.facts["held_out_prompts_learnt_from"], clean.json["overlap"]["sets"][0]["label"]) == (0, "code")
+    leaky = write(recipe, {"SFT": "leaky"}, folder=tmp_path / "leaky")
+    assert leaky.facts["held_out_prompts_learnt_from"] == 2
+    assert any(attributes.get("role") == "alert" for _, attributes in Page(leaky.html).tags)
+
+
+def test_samples_show_every_family_and_every_row_by_a_rule(ran: Written) -> None:
+    assert [one["family"] for one in ran.json["samples"]] == list(FAMILIES)
+    for family in ran.json["samples"]:
+        assert 1 <= len(family["prompts"]) <= 4
+        assert sum(family["counts"].values()) == 40
+        for prompt in family["prompts"]:
+            assert list(prompt["answers"]) == list(TINY_ROWS)
+            first, last = (prompt["answers"][title]["greedy"]["passed"] for title in ("Base", "Student, RPO"))
+            change = {(0, 1): "gained", (1, 0): "lost", (1, 1): "right in both", (0, 0): "wrong in both"}
+            assert prompt["change"] == change[first, last]
+
+
+def test_curves_of_a_sweep_share_a_chart(swept: Written) -> None:
+    by_stage = {curve["stage"]: [line["point"] for line in curve["lines"]] for curve in swept.json["curves"]}
+    points = ["seed=1", "seed=2", "seed=3"]
+    assert by_stage == {"base": [""], "sft": points, "rpo.train": points}
+
+
+def test_curves_are_thinned(ran: Written) -> None:
+    lines = [line for curve in ran.json["curves"] for line in curve["lines"]]
+    assert max(line["steps"] for line in lines) == 460
+    assert max(len(line["loss"]) for line in lines) == 200
+
+
+def test_waterfalls_of_a_sweep_are_summed(swept: Written) -> None:
+    (fall,) = swept.json["data"]["waterfalls"]
+    assert (fall["stage"], fall["points"], fall["steps"][0]["rows"], fall["steps"][-1]["rows"]) == (
+        "rpo.pairs",
+        3,
+        6000,
+        2400,
+    )
+    assert fall["rejected"]["margin too small"] == 120
+
+
+def test_times_are_summed_from_the_records(ran: Written) -> None:
+    totals, stages = ran.json["time"]["totals"], ran.json["stages"]
+    for name in ("wall_s", "start_up_s", "cpu_s"):
+        assert totals[name] == pytest.approx(sum(stage[name] for stage in stages), abs=1e-2)
+    assert totals["peak_rss_bytes"] == max(stage["peak_rss_bytes"] for stage in stages)
+    assert totals["interrupted"] == sum(stage["attempts"] > 1 for stage in stages)
+    (run,) = ran.json["time"]["runs"]
+    assert len(run["bars"]) == len(stages)
+    assert min(bar["start_s"] for bar in run["bars"]) == 0
+
+
+def test_the_report_names_no_host_and_no_user(ran: Written) -> None:
+    for text in (ran.html, json.dumps(ran.json)):
+        assert "secret-host" not in text
+        assert "somebody" not in text
+
+
+def test_equal_inputs_give_equal_bytes(ran: Written, tmp_path: Path) -> None:
+    again = write(tiny(tmp_path / "store", noise=NASTY), TINY_ROWS, TINY_CLAIMS, folder=tmp_path / "output")
+    for name in ("report.html", "report.json"):
+        assert (again.folder / name).read_bytes() == (ran.folder / name).read_bytes()
+
+
+def test_what_is_gone_from_the_store_is_told(tmp_path: Path) -> None:
+    recipe = tiny(tmp_path / "store", prompts=24)
+    (tmp_path / "store" / "annotate" / recipe.fp("web") / "artifact.json").unlink()
+    written = write(recipe, TINY_ROWS, folder=tmp_path / "output")
+    assert written.json["missing"] == ["web"]
+    assert "no longer in the store" in written.html
+
+
+def test_a_diverged_loss_is_told_and_breaks_nothing(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", 12)
+    recipe.train("base", "pretrain", start="", data="", steps=3, first=math.inf, last=1)
+    recipe.exam("exam", "base", 0.5)
+    written = write(recipe, {"Base": "exam"}, folder=tmp_path / "output")
+    (line,) = written.json["curves"][0]["lines"]
+    assert (line["first_loss"], line["steps_without_finite_loss"]) == (None, 3)
+    assert "3 steps without a finite loss" in written.html
+
+
+def test_a_claim_over_other_prompts_is_refused(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", 12)
+    recipe.train("base", "pretrain", start="", data="", steps=3, first=2, last=1)
+    recipe.exam("one", "base", 0.5)
+    recipe.exam("two", "base", 0.9, salt="other")
+    claims = [Claim(better="Two", worse="One", decoding="greedy")]
+    with pytest.raises(ValueError, match="other prompts"):
+        write(recipe, {"One": "one", "Two": "two"}, claims, folder=tmp_path / "output")
+
+
+def test_a_report_needs_no_torch() -> None:
+    program = "import sys, runtime.stages.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", program], check=False).returncode == 0
