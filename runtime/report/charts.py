@@ -309,12 +309,26 @@ _LETTER = 6.2
 def run_chart(run: Mapping[str, Any]) -> RunChart:
     """Stages from left to right, those that ran at the same time one below the other."""
     width, left, top = 1120.0, 8.0, 6.0
-    ticks = [tick for tick in nice_ticks(0, run["elapsed_s"], 8) if tick <= run["elapsed_s"]]
+    ticks = time_ticks(run["elapsed_s"])
     over = _Scale(0, max(run["elapsed_s"], 1e-9), left, width - 40)
     lanes = lanes_of([(bar["start_s"], bar["start_s"] + bar["wall_s"]) for bar in run["bars"]])
     bars = tuple(_bar(bar, over, top + _LANE * lane) for bar, lane in zip(run["bars"], lanes, strict=True))
     bottom = top + _LANE * (max(lanes, default=0) + 1)
-    return RunChart(width, bottom + 20, _BAR, bottom, tuple(Tick(over(tick), duration(tick)) for tick in ticks), bars)
+    return RunChart(
+        width,
+        bottom + 20,
+        _BAR,
+        bottom,
+        tuple(Tick(over(tick), duration(tick) if tick else "0") for tick in ticks),
+        bars,
+    )
+
+
+def time_ticks(elapsed_s: float, most: int = 10) -> list[int]:
+    """Zero and at most `most` times after it, at distances that clocks use."""
+    distances = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
+    distance = next((each for each in distances if elapsed_s / each <= most), 86_400 * ceil(elapsed_s / most / 86_400))
+    return list(range(0, int(elapsed_s) + 1, distance))
 
 
 def lanes_of(spans: Sequence[tuple[float, float]], slack: float = 1.0) -> list[int]:

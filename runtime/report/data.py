@@ -10,6 +10,7 @@ from runtime.rows import FILE
 
 SHARE_OF_340B = 0.98
 """Nemotron-4 340B: over 98 % of the data used in alignment is synthetic (arXiv 2406.11704)."""
+_CHANCE = 0.5
 
 
 def waterfalls(lineage: Lineage) -> list[dict[str, Any]]:
@@ -41,19 +42,7 @@ def sources(lineage: Lineage) -> list[dict[str, Any]]:
 
 def reward_models(lineage: Lineage) -> list[dict[str, Any]]:
     """Held-out calibration: share of pairs whose more helpful response also has the higher predicted helpfulness."""
-    return [
-        {
-            "label": one.label,
-            "fingerprint": one.fingerprint,
-            "rows": one.facts["rows"],
-            "rows_held_out": one.facts["rows_held_out"],
-            "mse": one.facts["held_out_mse"],
-            "families": {
-                family: _pairs(numbers) for family, numbers in sorted(one.facts["pair_accuracy_by_helpfulness"].items())
-            },
-        }
-        for one in lineage.of("reward_model")
-    ]
+    return [_reward_model(one) for one in lineage.of("reward_model")]
 
 
 def judges(lineage: Lineage) -> list[dict[str, Any]]:
@@ -117,6 +106,20 @@ def _waterfall(name: str, steps: Sequence[str], ones: Sequence[Made]) -> dict[st
             for number, step in enumerate(steps)
         ],
         "rejected": dict(sorted(rejected.items())),
+    }
+
+
+def _reward_model(one: Made) -> dict[str, Any]:
+    told: Mapping[str, Mapping[str, Any]] = one.facts["pair_accuracy_by_helpfulness"]
+    families = {family: _pairs(numbers) for family, numbers in sorted(told.items())}
+    return {
+        "label": one.label,
+        "fingerprint": one.fingerprint,
+        "rows": one.facts["rows"],
+        "rows_held_out": one.facts["rows_held_out"],
+        "mse": one.facts["held_out_mse"],
+        "families": families,
+        "not_above_chance": [family for family, numbers in families.items() if numbers["low"] <= _CHANCE],
     }
 
 

@@ -29,6 +29,11 @@ def whole(number: float | None) -> str:
     return "" if number is None else f"{number:,.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 stage`, `46 stages`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def compact(number: float | None) -> str:
     """`960`, `12.3k`, `780k`, `1.2M`: three significant digits."""
     if number is None:

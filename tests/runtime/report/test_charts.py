@@ -1,6 +1,6 @@
 import pytest
 
-from runtime.report.charts import lanes_of, nice_ticks
+from runtime.report.charts import lanes_of, nice_ticks, time_ticks
 from runtime.report.curves import thin
 from runtime.report.samples import choose
 from runtime.report.words import compact, duration, scientific, signed
@@ -47,6 +47,12 @@ def test_a_loss_that_diverged_leaves_a_gap_not_a_crash() -> None:
 
 def test_stages_that_ran_at_once_take_lanes_and_free_them() -> None:
     assert lanes_of([(0, 10), (2, 5), (6, 9), (7, 8), (20, 30)], slack=0) == [0, 1, 1, 2, 0]
+
+
+def test_time_is_marked_at_distances_that_clocks_use() -> None:
+    assert time_ticks(0.4) == [0]
+    assert time_ticks(634) == [0, 120, 240, 360, 480, 600]
+    assert time_ticks(30 * 86_400)[1] == 3 * 86_400
 
 
 def test_samples_are_dealt_one_kind_at_a_time() -> None:

@@ -465,6 +465,12 @@ def test_a_held_out_prompt_in_training_data_is_found_and_said(tmp_path: Path) ->
     assert any(attributes.get("role") == "alert" for _, attributes in Page(leaky.html).tags)
 
 
+def test_a_reward_model_that_may_be_guessing_is_named(ran: Written) -> None:
+    (model,) = ran.json["data"]["reward_models"]
+    assert model["not_above_chance"] == ["list_things"]
+    assert "better than chance" in ran.html
+
+
 def test_samples_show_every_family_and_every_row_by_a_rule(ran: Written) -> None:
     assert [one["family"] for one in ran.json["samples"]] == list(FAMILIES)
     for family in ran.json["samples"]:
