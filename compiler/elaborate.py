@@ -14,7 +14,7 @@ report stands once, and its rows gather all points. A ref that means nothing sta
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import NamedTuple
 
 from compiler.errors import Span
@@ -181,7 +181,7 @@ def _unroll(experiment: Experiment, points: Sequence[_Point], problems: Problems
     for point in points:
         unrolled.append(_unroll_point(experiment, point, room, problems))
         room -= len(unrolled[-1].stages)
-        if problems.full or room < 0:
+        if problems.full:
             break
     problems.raise_any()
     return unrolled
@@ -190,16 +190,18 @@ def _unroll(experiment: Experiment, points: Sequence[_Point], problems: Problems
 def _unroll_point(experiment: Experiment, point: _Point, room: int, problems: Problems) -> _Unrolled:
     pieces = prepare_pieces(experiment.sections, point.values, problems)
     scope = Scope(experiment.pipeline, "", point.values, None, Unroller(problems))
-    stages: list[ProgramStage] = []
     carried: list[tuple[str, ProgramRef]] = []
-    gathers = bool(experiment.matrix)
-    for entry, where in _walk(experiment.pipeline, scope, point.suffix, carried):
-        if len(stages) > room:
-            message = f"the spec unrolls to more than {MOST_STAGES:,} stages"
-            problems.add(entry.at, entry.path, message, "too-large")
-        if problems.full or len(stages) > room:
+    # One more than there is room for is enough to know that there are too many.
+    places = list(islice(_walk(experiment.pipeline, scope, point.suffix, carried), room + 1))
+    if len(places) > room:
+        entry = places[-1][0]
+        problems.add(entry.at, entry.path, f"the spec unrolls to more than {MOST_STAGES:,} stages", "too-large")
+        problems.raise_any()
+    stages: list[ProgramStage] = []
+    for entry, where in places:
+        if problems.full:
             break
-        if gathers and entry.kind == "report" and where is scope:
+        if experiment.matrix and entry.kind == "report" and where is scope:
             continue
         stage = _stage(entry, where, point.suffix, pieces, problems)
         if stage is not None:

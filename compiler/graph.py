@@ -132,7 +132,12 @@ def _check_refs(program: Program, stages: Mapping[str, ProgramStage], problems: 
 
 
 def _note_unknown(ref: ProgramRef, path: str, problems: Problems) -> None:
-    if not problems.is_blamed(_node(ref)):
+    if problems.is_blamed(_node(ref)):
+        return
+    if any(one.name == ref.written for one in ref.visible or ()):
+        message = f"{ref.written!r} leads back to itself through what loops carry"
+        problems.blame(_node(ref), path, message, "cycle", hint="one of the loops must start from a stage")
+    else:
         hint = _hint_of_unknown(ref, ref.visible or ())
         problems.blame(_node(ref), path, f"there is no stage {ref.written!r}", "unknown-ref", hint=hint)
 

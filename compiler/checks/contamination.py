@@ -5,7 +5,8 @@ split and have no part in common. That is the one thing that is checked, from th
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from compiler.checks.view import View, spoken
 from compiler.elaborate import ProgramStage
@@ -24,17 +25,33 @@ def check_contamination(view: View) -> None:
     """Parts exist, and exams use parts that nothing upstream of their policy or judge has seen."""
     seen = _exposures(view)
     for at in view.stages.values():
-        stage = at.stage
-        if isinstance(stage, Prompts):
-            _check_parts(view, at, stage)
-        elif isinstance(stage, Evaluate):
-            _check_exam(view, at, "prompts", view.stages[stage.prompts], "policy", stage.policy, seen)
-            if stage.reward is not None:
-                _check_exam(view, at, "prompts", view.stages[stage.prompts], "reward.model", stage.reward.model, seen)
-        elif isinstance(stage, RewardModel):
-            responses = view.stages[stage.responses].stage
-            if isinstance(responses, Generate):
-                _check_exam(view, at, "responses", view.stages[responses.prompts], "init", stage.init, seen)
+        if isinstance(at.stage, Prompts):
+            _check_parts(view, at, at.stage)
+        exam = _exam_of(view, at)
+        if exam is not None:
+            _check_exam(view, exam, seen)
+
+
+class _Exam(NamedTuple):
+    """Prompts that a stage holds out, and the models that must not have learnt from them."""
+
+    at: ProgramStage
+    field: str
+    prompts: ProgramStage
+    learners: Sequence[tuple[str, str]]
+    """(how the stage calls it, label)"""
+
+
+def _exam_of(view: View, at: ProgramStage) -> _Exam | None:
+    stage = at.stage
+    if isinstance(stage, Evaluate):
+        judge = [("the reward model of `reward`", stage.reward.model)] if stage.reward else []
+        return _Exam(at, "prompts", view.stages[stage.prompts], [("`policy`", stage.policy), *judge])
+    if isinstance(stage, RewardModel):
+        responses = view.stages[stage.responses].stage
+        if isinstance(responses, Generate):
+            return _Exam(at, "responses", view.stages[responses.prompts], [("`init`", stage.init)])
+    return None
 
 
 def _check_parts(view: View, at: ProgramStage, stage: Prompts) -> None:
@@ -67,50 +84,44 @@ def _name_of(split: Split) -> str:
     return split.model_dump_json()
 
 
-def _check_exam(
-    view: View,
-    at: ProgramStage,
-    field: str,
-    prompts: ProgramStage,
-    side: str,
-    learner: str,
-    seen: Mapping[str, _Exposure],
-) -> None:
-    """`prompts` are the exam of `at` (its field says so); `learner`, in the field `side`, must not rest on them."""
-    if not isinstance(prompts.stage, Prompts):
+def _check_exam(view: View, exam: _Exam, seen: Mapping[str, _Exposure]) -> None:
+    if not isinstance(exam.prompts.stage, Prompts):
         return
-    mine = _parts(prompts.stage)
-    split = _name_of(prompts.stage.split)
-    shared = sorted(part for _, part in mine & seen[learner])
-    others = {name for name, _ in seen[learner]} - {split}
-    if not shared and not others:
-        return
-    source = _source(view, learner, mine if shared else None, split)
-    used = {part for name, part in seen[learner] if name == split}
-    free = [part for part in prompts.stage.split.shares if part not in used]
-    held_out = [(prompts.at, "the held-out prompts")] if source is not prompts else []
-    related = (*held_out, (source.at, "learnt from"))
-    who = f"`{side}`" if side != "reward.model" else "the reward model of `reward`"
-    if shared:
-        names = ", ".join(repr(part) for part in shared)
-        parts = f"part{'s' if len(shared) > 1 else ''} {names}"
-        message = f"{who} has learnt from the {parts} of the same split, in {spoken(source)!r}"
-        hint = f"parts that it has not seen: {', '.join(free)}" if free else "give the split a part for this alone"
-    else:
-        message = f"{who} has learnt from prompts divided by another split, in {spoken(source)!r}"
-        hint = "they may be the same prompts: use one split for both"
-    view.blame(at, field, message, "contamination", hint=hint, related=related)
+    mine = _parts(exam.prompts.stage)
+    split = exam.prompts.stage.split
+    told: _Exposure = frozenset()
+    for who, learner in exam.learners:
+        shared = (mine & seen[learner]) - told
+        others = frozenset(part for part in seen[learner] - told if part[0] != _name_of(split))
+        told |= seen[learner]
+        if not shared and not others:
+            continue
+        source = _source(view, learner, shared or others)
+        held_out = [(exam.prompts.at, "the held-out prompts")] if source is not exam.prompts else []
+        if shared:
+            names = ", ".join(repr(part) for _, part in sorted(shared))
+            parts = f"part{'s' if len(shared) > 1 else ''} {names}"
+            message = f"{who} has learnt from the {parts} of the same split, in {spoken(source)!r}"
+            hint = _hint_of_free_parts(split, seen[learner])
+        else:
+            message = f"{who} has learnt from prompts divided by another split, in {spoken(source)!r}"
+            hint = "they may be the same prompts: use one split for both"
+        related = (*held_out, (source.at, "learnt from"))
+        view.blame(exam.at, exam.field, message, "contamination", hint=hint, related=related)
 
 
-def _source(view: View, learner: str, parts: _Exposure | None, split: str) -> ProgramStage:
-    """The nearest prompts stage upstream that has one of these parts, or else another split."""
+def _hint_of_free_parts(split: Split, seen: _Exposure) -> str:
+    free = [part for part in split.shares if (_name_of(split), part) not in seen]
+    return f"parts that it has not seen: {', '.join(free)}" if free else "give the split a part for this alone"
+
+
+def _source(view: View, learner: str, parts: _Exposure) -> ProgramStage:
+    """The nearest prompts stage upstream that has one of these parts."""
     queue, reached = deque([learner]), {learner}
     while queue:
         at = view.stages[queue.popleft()]
-        if isinstance(at.stage, Prompts):
-            own = _parts(at.stage)
-            if (own & parts) if parts is not None else any(name != split for name, _ in own):
-                return at
+        if isinstance(at.stage, Prompts) and _parts(at.stage) & parts:
+            return at
         for ref in at.refs:
             if ref.label not in reached:
                 reached.add(ref.label)

@@ -75,6 +75,7 @@ class Loop:
         self._unroller = unroller
         self._rounds: list[Scope] = []
         self._busy = False
+        self._asked: set[str] = set()
         self.count = check_repeat(entry, scope.values, unroller.problems)
 
     def round(self, number: int) -> Scope | None:
@@ -87,12 +88,16 @@ class Loop:
         return self._rounds[number - 1]
 
     def yielded(self, variable: str) -> str | None:
-        """The label that a carried variable has after the last round."""
+        """The label that a carried variable has after the last round; None where loops pass it in a circle."""
         ref = self.entry.yields.get(variable)
         last = self.round(self.count)
-        if ref is None or last is None:
+        if ref is None or last is None or variable in self._asked:
             return None
-        return last.label_of(self._unroller.text(ref, last.values, f"{self.entry.path}.yield.{variable}"))
+        self._asked.add(variable)
+        try:
+            return last.label_of(self._unroller.text(ref, last.values, f"{self.entry.path}.yield.{variable}"))
+        finally:
+            self._asked.remove(variable)
 
     def visible(self, name: str) -> Iterator[Visible]:
         """What may be written of this loop from outside."""

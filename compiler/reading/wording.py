@@ -50,39 +50,47 @@ class _Spot(NamedTuple):
 
 def _locate(tree: Node, hint: Any, path: str, loc: tuple[int | str, ...], error: str) -> _Spot | None:
     """Follows `loc` through the tree, dropping the union tags that pydantic puts in; None where it says nothing new."""
-    node, parent, field, used = tree, None, "", used_here(tree)
-    for index, part in enumerate(loc):
-        last = index == len(loc) - 1
-        if error == "missing" and last:
-            return _Spot(node, hint, record_type_at(hint, node), str(part), f"{path}.{part}", None, str(part), used)
-        if isinstance(node, Table):
-            if part == "[key]":
+    spot = _Spot(tree, hint, None, "", path, None, "", used_here(tree))
+    parts = [str(part) for part in loc]
+    while parts:
+        part = parts.pop(0)
+        if isinstance(spot.node, Table) and len(kinds_of(spot.hint)) > 1 and part == kind_word(spot.node):
+            if not parts:
                 break
-            name = str(part)
-            tag = (
-                not last
-                and kind_word(node) == name
-                and len(kinds_of(hint)) > 1
-                and index > 0
-                and loc[index - 1] == field
+            part = parts.pop(0)
+        if not parts and error == "missing":
+            return spot._replace(
+                parent=record_type_at(spot.hint, spot.node), field=part, path=_join(spot.path, part), missing=part
             )
-            entry = None if tag else node.entries.get(name)
-            if entry is None:
-                continue
-            if (last and error == "extra_forbidden") or (loc[-1] == "[key]" and index == len(loc) - 2):
-                key_hint = record_type_at(hint, node)
-                return _Spot(node, hint, key_hint, name, f"{path}.{name}", entry, "", used)
-            parent, field = record_type_at(hint, node), name
-            below = entry.value
-        elif isinstance(node, Listing) and isinstance(part, int) and part < len(node.items):
-            name, below = str(part), node.items[part]
-        else:
-            if _is_other_branch(str(part), node):
+        entry = _entry(spot.node, part)
+        if entry is None:
+            if _is_other_branch(part, spot.node):
                 return None
             continue
-        hint, node, path = hint_below(hint, node, name), below, f"{path}.{name}" if path else name
-        used = used + used_here(node)
-    return _Spot(node, hint, parent, field, path, None, "", used)
+        if (not parts and error == "extra_forbidden") or parts == ["[key]"]:
+            return spot._replace(
+                parent=record_type_at(spot.hint, spot.node), field=part, path=_join(spot.path, part), key=entry
+            )
+        spot = _below(spot, part, entry.value)
+    return spot
+
+
+def _below(spot: _Spot, part: str, value: Node) -> _Spot:
+    parent = record_type_at(spot.hint, spot.node) if isinstance(spot.node, Table) else None
+    hint = hint_below(spot.hint, spot.node, part)
+    return _Spot(value, hint, parent, part, _join(spot.path, part), None, "", spot.used + used_here(value))
+
+
+def _entry(node: Node, part: str) -> Entry | None:
+    if isinstance(node, Table):
+        return node.entries.get(part)
+    if isinstance(node, Listing) and part.isdecimal() and int(part) < len(node.items):
+        return Entry(node.at, node.items[int(part)])
+    return None
+
+
+def _join(path: str, part: str) -> str:
+    return f"{path}.{part}" if path else part
 
 
 def _is_other_branch(tag: str, node: Node) -> bool:

@@ -36,9 +36,8 @@ def spec_json_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "rung spec",
         "type": "object",
-        # A file that others use has no pipeline, and then no name of its own.
-        "if": {"required": ["pipeline"]},
-        "then": {"required": ["rung", "name"]},
+        # A file that others use has no name; any other part of a spec may come from such a file.
+        "dependentRequired": {"name": ["rung"]},
         "additionalProperties": False,
         "properties": {**_TOP, **sections, "pipeline": pipeline},
         "$defs": definitions,

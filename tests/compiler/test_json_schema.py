@@ -1,0 +1,95 @@
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from compiler.load import load_tree
+from compiler.reading.tree import plain
+from compiler.schema.json_schema import spec_json_schema
+from compiler.stages import STAGES
+
+_ROOT = Path(__file__).parents[2]
+_GOOD = [
+    *(Path(__file__).parent / "recipes").glob("*.yaml"),
+    *(_ROOT / "specs" / "experiments").glob("*.yaml"),
+    *(_ROOT / "specs" / "models").glob("*.yaml"),
+]
+_SCHEMA = Draft202012Validator(spec_json_schema())
+
+
+def small() -> Any:
+    return deepcopy(plain(load_tree(Path(__file__).parent / "recipes" / "small.yaml")))
+
+
+def errors(spec: Any) -> list[list[str | int]]:
+    return [list(error.absolute_path) for error in _SCHEMA.iter_errors(spec)]
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(spec_json_schema())
+
+
+@pytest.mark.parametrize("file", _GOOD, ids=lambda path: path.stem)
+def test_good_specs_are_good_for_editors(file: Path) -> None:
+    assert errors(plain(load_tree(file))) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("rung", 2),
+        ("pipline", {}),
+        ("pipeline.sft.epochs", -1),
+        ("pipeline.sft.epochs", 1.5),
+        ("pipeline.sft.epocs", 1),
+        ("pipeline.sft.kind", "sftt"),
+        ("pipeline.sft.optimizer", 3),
+        ("pipeline.sft.placement", {"layout": {"ddp": 2}}),
+        ("pipeline.rpo.repeat", 0),
+        ("pipeline.rpo.stages.train.loss.kind", "kto"),
+        ("pipeline.rpo.stages.train.loss.beta", True),
+        ("pipeline.ladder.over", []),
+        ("models", {"tiny": {"num_layers": 3}}),
+        ("judges.truth", {"kind": "ground_truth", "gate": 1}),
+    ],
+)
+def test_mistakes_are_seen_in_the_editor(path: str, value: Any) -> None:
+    spec = small()
+    *parents, last = path.split(".")
+    at = spec
+    for part in parents:
+        at = at[part]
+    at[last] = value
+    assert errors(spec)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("pipeline.sft.epochs", "${params.epochs}"),
+        ("pipeline.sft.global_batch_size", "4k"),
+        ("pipeline.rpo.stages.train.loss.sft_average", "${params.average}"),
+        ("pipeline.rpo.stages.train.loss.distance", "${params.distance}"),
+        ("pipeline.base.model", {"extends": "small", "num_layers": 2}),
+        ("pipeline.sft.placement", {"threads": 2}),
+    ],
+)
+def test_what_the_compiler_takes_editors_take(path: str, value: Any) -> None:
+    spec = small()
+    *parents, last = path.split(".")
+    at = spec
+    for part in parents:
+        at = at[part]
+    at[last] = value
+    assert errors(spec) == []
+
+
+def test_every_kind_has_its_fields_described() -> None:
+    schema = spec_json_schema()
+    for kind in STAGES:
+        stage = schema["$defs"][f"stage:{kind}"]
+        assert stage["description"]
+        assert stage["properties"]["kind"] == {"const": kind, "title": "Kind", "type": "string"}
+        assert "placement" in stage["properties"]
