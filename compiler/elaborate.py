@@ -204,6 +204,7 @@ def _unroll_point(experiment: Experiment, point: _Point, room: int, problems: Pr
         if experiment.matrix and entry.kind == "report" and where is scope:
             continue
         stage = _stage(entry, where, point.suffix, pieces, problems)
+        assert stage is not None or len(problems), entry.path
         if stage is not None:
             stages.append(stage)
     return _Unrolled(scope, stages, carried)

@@ -20,17 +20,22 @@ def note_errors(
 ) -> None:
     """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand there too, though no fields of it."""
     details = error.errors(include_url=False, include_input=False)
-    wrong_kinds = [
-        detail["loc"][:-1]
-        for detail in details
-        if detail["type"] == "literal_error" and detail["loc"][-1:] == ("kind",)
-    ]
+    wrong_kinds = {detail["loc"][:-1] for detail in details if _is_wrong_kind(detail["type"], detail["loc"])}
+    told = False
     for detail in details:
+        # What a piece of the wrong kind has or lacks besides says nothing.
         if detail["loc"][:-1] in wrong_kinds and detail["loc"][-1] != "kind":
-            continue  # what a piece of the wrong kind has or lacks says nothing
+            continue
         spot = _locate(tree, hint, path, detail["loc"], str(detail["type"]))
         if spot is not None:
+            told = True
             _note(spot, str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]), problems, more_keys)
+    if not told:
+        problems.add(tree.at, path, str(details[0]["msg"]), "wrong-value")
+
+
+def _is_wrong_kind(error: str, loc: tuple[int | str, ...]) -> bool:
+    return error == "literal_error" and loc[-1:] == ("kind",)
 
 
 class _Spot(NamedTuple):
@@ -95,9 +100,7 @@ def _join(path: str, part: str) -> str:
 
 def _is_other_branch(tag: str, node: Node) -> bool:
     """Whether the error comes from a member of a union that the value was not meant to be."""
-    return (tag == "str" and not isinstance(node, Scalar)) or (
-        tag.startswith("tuple[") and not isinstance(node, Listing)
-    )
+    return (tag == "str" and isinstance(node, Listing)) or (tag.startswith("tuple[") and not isinstance(node, Listing))
 
 
 def _note(spot: _Spot, error: str, ctx: dict[str, Any], msg: str, problems: Problems, more_keys: Sequence[str]) -> None:

@@ -194,6 +194,20 @@ def test_a_variable_may_stand_in_a_key(tmp_path: Path) -> None:
     assert [p.code for p in found] == ["duplicate-key"]
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{a: 1}", "is a mapping, but must be the name of a stage"),
+        ("5", "is 5, but must be the name of a stage"),
+        ("[x, 5]", "is 5, but must be the name of a stage"),
+        ("[{}]", "is a mapping, but must be the name of a stage"),
+    ],
+)
+def test_a_union_of_shapes_gives_one_problem_at_the_deepest_place(tmp_path: Path, row: str, words: str) -> None:
+    (found,) = problems(tmp_path, f"pipeline:\n  r: {{kind: report, title: x, rows: {{Base: {row}}}}}\n")
+    assert found.message == words
+
+
 def test_a_record_file_is_told_like_a_spec(tmp_path: Path) -> None:
     (tmp_path / "precision.yaml").write_text("dtype: bf16\n")
     assert read_record(tmp_path / "precision.yaml", Precision) == Precision(dtype="bf16")
