@@ -22,12 +22,12 @@ from compiler.manifest import Placement
 from compiler.reading.fields import Mention
 from compiler.reading.problems import Problems
 from compiler.reading.records import Pieces, build_stage, prepare_pieces
+from compiler.reading.rounds import number_of_rounds
 from compiler.reading.scopes import Scope, Unroller, Visible, carried_refs
 from compiler.reading.tree import Entry, FieldSpans, Listing, Node, Place, Scalar, Table, span
 from compiler.reading.variables import Values
 from compiler.schema.experiment import Axis, Experiment, LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import Stage
-from compiler.validate import check_repeat
 
 MOST_STAGES = 200_000
 
@@ -166,7 +166,7 @@ def _rounds(loop: LoopEntry, values: Values, problems: Problems) -> int:
     repeat = loop.repeat
     if repeat is not None and isinstance(repeat.value, str) and "params." not in repeat.value:
         return 1
-    return check_repeat(loop, values, problems)
+    return number_of_rounds(loop, values, problems)
 
 
 class _Unrolled(NamedTuple):

@@ -18,7 +18,8 @@ from compiler.errors import did_you_mean
 from compiler.load import Document, load_tree
 from compiler.reading.problems import Problems
 from compiler.reading.records import Pieces, build_stage, check_pieces, prepare_pieces, read
-from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe, plain
+from compiler.reading.rounds import number_of_rounds
+from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
 from compiler.reading.variables import Values, substitute, variables_in
 from compiler.schema.base import Record
 from compiler.schema.experiment import (
@@ -438,7 +439,7 @@ class _Check:
 
     def _start(self, loop: LoopEntry, values: Values) -> dict[str, Node]:
         if loop.repeat is not None:
-            check_repeat(loop, values, self._problems)
+            number_of_rounds(loop, values, self._problems)
         start: dict[str, Node] = {}
         for name, ref in loop.carry.items():
             self._not_taken(name, ref.at, values, f"{loop.path}.carry.{name}")
@@ -464,21 +465,3 @@ class _Check:
             message = f"is {describe(node)}, but must be the name of a stage"
             self._problems.blame(node, path, message, "wrong-type")
         return node
-
-
-def check_repeat(loop: LoopEntry, values: Values, problems: Problems) -> int:
-    """The number of rounds; 0 where it is wrong, which is then among the problems."""
-    if loop.repeat is None:
-        return len(loop.over or ())
-    path = f"{loop.path}.repeat"
-    node = substitute(loop.repeat, values, problems, path)
-    count = plain(node)
-    if problems.is_blamed(node):
-        return 0
-    if isinstance(count, bool) or not isinstance(count, int):
-        problems.blame(node, path, f"is {describe(node)}, but must be a whole number", "wrong-type")
-        return 0
-    if not 1 <= count <= MOST_ROUNDS:
-        problems.blame(node, path, f"is {count}, but must be from 1 to {MOST_ROUNDS}", "out-of-range")
-        return 0
-    return count

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from compiler.reading.problems import Problems
+from compiler.reading.rounds import number_of_rounds
 from compiler.reading.tree import Node, Place, Scalar, text_node
 from compiler.reading.variables import Values, substitute
 from compiler.schema.experiment import LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import STAGES
-from compiler.validate import check_repeat
 
 _LONGEST_CHAIN = 100
 
@@ -76,7 +76,7 @@ class Loop:
         self._rounds: list[Scope] = []
         self._busy = False
         self._asked: set[str] = set()
-        self.count = check_repeat(entry, scope.values, unroller.problems)
+        self.count = number_of_rounds(entry, scope.values, unroller.problems)
 
     def round(self, number: int) -> Scope | None:
         """The body in one round; None where there is no such round, or it cannot be known yet."""
