@@ -167,5 +167,5 @@ def test_ten_thousand_stages_compile_in_linear_time(tmp_path: Path) -> None:
         return time.process_time() - start
 
     seconds(100)
-    # Measured 2.0 s on a busy machine; a quadratic step would take minutes.
+    # It takes two to three seconds; a quadratic step would take minutes.
     assert seconds(3400) < 20
