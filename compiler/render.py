@@ -26,6 +26,14 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
+@cache
 def template_text(template: str) -> str:
     """The source of a template, for hashing and for keeping beside what was made with it."""
     return (TEMPLATES / template).read_text(encoding="utf-8")
+
+
+@cache
+def template_names(folder: str) -> tuple[str, ...]:
+    """Every file of a folder of templates, by its name from `templates/`, sorted."""
+    files = (TEMPLATES / folder).rglob("*")
+    return tuple(sorted(path.relative_to(TEMPLATES).as_posix() for path in files if path.is_file()))

@@ -47,7 +47,7 @@ def parse_count(value: Any) -> Any:
     return int(count) if count == int(count) else value
 
 
-Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
+Count = Annotated[Annotated[int, Field(gt=0)], BeforeValidator(parse_count)]
 """A positive whole number, which may be written `8T`, `340B`, `4k` (decimal suffixes)."""
 
 Share = Annotated[float, Field(gt=0, le=1)]

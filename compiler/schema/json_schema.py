@@ -160,8 +160,5 @@ def _opened(schema: Any) -> Any:
 def _with_words(scalar: Schema) -> Schema:
     about: Schema = {key: scalar[key] for key in ("description", "title", "default") if key in scalar}
     value: Schema = {key: part for key, part in scalar.items() if key not in about}
-    # pydantic writes a bound that stands after a validator, as in Count, by its own name.
-    if "gt" in value:
-        value["exclusiveMinimum"] = value.pop("gt")
     is_count = value.get("type") == "integer" and value.get("exclusiveMinimum") == 0
     return {**about, "anyOf": [value, *([_COUNT] if is_count else []), _VARIABLE]}

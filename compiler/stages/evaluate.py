@@ -9,7 +9,7 @@ from compiler.stages.base import PolicyRef, PromptsRef, Stage
 
 
 class Evaluate(Stage):
-    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward by a named judge."""
+    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward by a judge."""
 
     output: ClassVar[Kind] = Kind.EVALUATION
 

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from compiler.artifacts import Kind
+from compiler.render import template_names
 from compiler.schema.base import Record
 from compiler.stages.base import EvaluationRef, Stage
 
@@ -29,3 +30,7 @@ class Report(Stage):
     rows: Annotated[dict[str, EvaluationRef | tuple[EvaluationRef, ...]], Field(min_length=1)]
     """Row title -> evaluation (all points of a sweep are filled in by the compiler)."""
     claims: tuple[Claim, ...] = ()
+
+    def templates(self) -> tuple[str, ...]:
+        """The page's words and looks: a report is made again when they change."""
+        return tuple(template_names("reports"))
