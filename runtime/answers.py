@@ -46,11 +46,12 @@ def answer(
     seed: int,
     ctx: Context,
     ledger: str = "answers",
+    tell: bool = True,
     batch_size: int = 256,
 ) -> Mapping[str, Answer]:
     """Answers by question id. Called on every rank; each rank keeps its own ledger in scratch.
 
-    Prompts that leave no room for an answer in the model's sequence are refused (ValueError).
+    `tell` reports progress in rows. Prompts that leave no room for an answer in the model's sequence are refused (ValueError).
     """
     _refuse_too_long(questions, sampling, model.spec)
     file = ctx.scratch / f"{ledger}-{ctx.rank}.jsonl"
@@ -73,7 +74,7 @@ def answer(
             name = questions[completion.index].id
             lines.write((json.dumps([name, row.token_ids, row.logprob, row.finished]) + "\n").encode())
             found[name] = row
-            if len(found) % _TELL_EVERY_ROWS == 0 or len(found) == len(questions):
+            if tell and (len(found) % _TELL_EVERY_ROWS == 0 or len(found) == len(questions)):
                 ctx.progress(done=len(found), total=len(questions), unit="row")
     return found
 

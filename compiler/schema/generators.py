@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compiler.schema.base import Accepts, Count, Positive, Record, Seed
+from compiler.schema.base import Accepts, Count, Positive, Record
 
 Family = Literal["reverse", "sort", "word_problem", "repeat", "list_things", "words_without"]
 """The checkable task families, `runtime/tasks/<family>.py`."""
@@ -31,7 +31,6 @@ class SelfPrompted(Record):
     temperature: Positive
     max_attempts: Count
     """Prompts sampled at most, before the stage is content with fewer rows than asked for."""
-    seed: Seed
 
 
 Generator = Annotated[Tasks | SelfPrompted, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ from compiler.stages.base import PolicyRef, PromptsRef, Stage
 
 
 class Evaluate(Stage):
-    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward by a judge."""
+    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward of greedy answers."""
 
     output: ClassVar[Kind] = Kind.EVALUATION
 

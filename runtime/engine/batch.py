@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 
 
+PADDED_TO = 8 if torch.cuda.is_available() else 2
+"""Rows are padded to a multiple of this: tensor cores want 8; on a CPU every padded token is paid for."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one forward pass sees. Everything in `extra` has B as its first dimension, and is the objective's affair."""
@@ -31,7 +35,7 @@ def collate(
     masks: Sequence[Sequence[int]] | None = None,
     *,
     pad_id: int = 0,
-    multiple: int = 8,
+    multiple: int = PADDED_TO,
     extra: Mapping[str, Tensor] | None = None,
 ) -> Batch:
     """Rows for next-token prediction: inputs are all tokens but the last, labels all but the first.
@@ -56,7 +60,11 @@ def collate(
 
 
 def collate_whole(
-    rows: Sequence[Sequence[int]], *, pad_id: int = 0, multiple: int = 8, extra: Mapping[str, Tensor] | None = None
+    rows: Sequence[Sequence[int]],
+    *,
+    pad_id: int = 0,
+    multiple: int = PADDED_TO,
+    extra: Mapping[str, Tensor] | None = None,
 ) -> Batch:
     """Rows for a regression head: all tokens are inputs, there are no labels."""
     lengths = [len(row) for row in rows]

@@ -80,12 +80,11 @@ def _add_rewards(
     ctx: Context,
 ) -> None:
     model = open_reward_model(ctx.input(judge.model), ctx.placement.layout)
-    for name in _DECODINGS:
-        sequences = [
-            [*question.token_ids, *row[name]["token_ids"]] for row, question in zip(rows, questions, strict=True)
-        ]
-        for row, numbers in zip(rows, attributes(model, sequences, pad_id=tokenizer.pad_id), strict=True):
-            row[name]["reward"] = scalar(judge, numbers)
+    sequences = [
+        [*question.token_ids, *row["greedy"]["token_ids"]] for row, question in zip(rows, questions, strict=True)
+    ]
+    for row, numbers in zip(rows, attributes(model, sequences, pad_id=tokenizer.pad_id), strict=True):
+        row["greedy"]["reward"] = scalar(judge, numbers)
 
 
 def _summary(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -60,24 +60,26 @@ def _sampler(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Iterator[
     tokenizer = ChatTokenizer.load(policy / TOKENIZER)
     opening = tuple(tokenizer.opening("user"))
     layout = ctx.placement.layout
-    with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=generator.seed):
+    with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed):
         model = open_policy(policy, layout, Precision(dtype="fp32"))
         sampling = Sampling(
             temperature=generator.temperature, top_p=1.0, max_new_tokens=model.spec.seq_length - len(opening)
         )
 
         def sample(count: int, first: int) -> list[str]:
-            # A turn's randomness is named by its index and the stage's seed; the ledger outlives a kill.
-            questions = [Question(f"{stage.seed}-turn-{index}", opening) for index in range(first, first + count)]
+            # A turn's randomness is named by its index; the ledger outlives a kill.
+            questions = [Question(f"turn-{index}", opening) for index in range(first, first + count)]
             found = answer(
                 model,
                 questions,
                 sampling,
                 end_id=tokenizer.end_id,
-                seed=generator.seed,
+                seed=stage.seed,
                 ctx=ctx,
                 ledger=f"turns-{first}",
+                tell=False,
             )
+            ctx.progress(done=first + count, total=generator.max_attempts, unit="attempt")
             return [tokenizer.decode(found[question.id].token_ids, role="user") for question in questions]
 
         yield sample

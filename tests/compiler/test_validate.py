@@ -129,7 +129,7 @@ def test_union_tags_of_pydantic_do_not_hide_the_place(tmp_path: Path) -> None:
     # `kind: self_prompted` is a tag in pydantic's loc, and here also the name of a key.
     text = (
         "generators:\n"
-        "  g: {kind: self_prompted, policy: sft, families: {sort: -1}, temperature: 1, max_attempts: 1, seed: 1,\n"
+        "  g: {kind: self_prompted, policy: sft, families: {sort: -1}, temperature: 1, max_attempts: 1,\n"
         "      self_prompted: {families: {sort: 1}}}\n"
     )
     assert places(problems(tmp_path, text)) == [

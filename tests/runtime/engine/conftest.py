@@ -1,4 +1,4 @@
-"""One gloo group for all single-process tests; `engine_*.py` and `plain_torch.py` beside this file are no tests."""
+"""One gloo group for the single-process tests of a file; `engine_*.py` and `plain_torch.py` beside this file are no tests."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[object]:
     import torch
 

@@ -27,7 +27,6 @@ def _spec(max_attempts: int = 100, **families: float) -> SelfPrompted:
             "families": families,
             "temperature": 1.0,
             "max_attempts": max_attempts,
-            "seed": 1,
         }
     )
 

@@ -22,7 +22,6 @@ SELF = {
     "families": {"sort": 1.0, "repeat": 1.0},
     "temperature": 1.0,
     "max_attempts": 3000,
-    "seed": 1,
 }
 
 

@@ -1,0 +1,46 @@
+"""The launcher's choice of what to start next."""
+
+from pathlib import Path
+
+import pytest
+
+from compiler.runs.layout import JOBS, RunJob, RunJobs
+from compiler.runs.local import AlreadyRunningError, _sole_launcher, _startable, run_locally
+
+
+def job(label: str, *needs: str, cores: int = 1, urgency: float = 1.0) -> RunJob:
+    return RunJob(
+        label=label, kind="sft", action="run", reason="", same_as=label, needs=needs, artifact=f"/none/{label}",
+        ranks=cores, cores=cores, urgency=urgency, planned_s=1.0,
+    )  # fmt: skip
+
+
+def started(jobs: list[RunJob], *, free: int, cores: int = 2, idle: bool = True) -> list[str]:
+    waiting = {job.label: job for job in jobs}
+    return [job.label for job in _startable(waiting, set(waiting), free, cores, idle=idle)]
+
+
+def test_ready_stages_start_most_urgent_first_within_the_cores() -> None:
+    jobs = [job("a"), job("b", urgency=9.0), job("c", urgency=5.0), job("d", "b", urgency=99.0)]
+    assert started(jobs, free=2) == ["b", "c"]
+
+
+def test_a_wide_stage_waits_for_an_idle_machine_and_holds_back_the_rest() -> None:
+    jobs = [job("wide", cores=2, urgency=9.0), job("narrow")]
+    assert started(jobs, free=1, idle=False) == []
+    assert started(jobs, free=2) == ["wide"]
+
+
+def test_a_stage_wider_than_the_machine_starts_alone() -> None:
+    assert started([job("wide", cores=8, urgency=9.0), job("narrow")], free=2) == ["wide"]
+
+
+def test_needs_that_are_not_waiting_are_done() -> None:
+    assert started([job("a", "sealed before")], free=1) == ["a"]
+
+
+def test_a_run_has_one_launcher(tmp_path: Path) -> None:
+    (tmp_path / JOBS).write_text(RunJobs(name="r", cluster="c", cores=1, jobs=()).model_dump_json())
+    with _sole_launcher(tmp_path), pytest.raises(AlreadyRunningError):
+        run_locally(tmp_path, watch=lambda change: None)
+    assert run_locally(tmp_path, watch=lambda change: None).sealed == ()
