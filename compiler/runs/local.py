@@ -116,7 +116,8 @@ def _submit(run: Path, job: RunJob) -> "submitit.Job[None]":
         stderr_to_stdout=True,
     )
     attempt = secrets.token_hex(4)
-    with _environment(OMP_NUM_THREADS=str(placement.threads)):
+    log = log_folder(run, job.label) / "controller.log"
+    with _environment(OMP_NUM_THREADS=str(placement.threads)), _standard_error(log):
         handle = executor.submit(StageJob(str(manifest_file), placement.threads, attempt))
     append_event(
         journal_path(run, job.label), "queued", job_id=str(handle.job_id), attempt=attempt, host=platform.node()
@@ -148,6 +149,21 @@ def _sole_launcher(run: Path) -> Iterator[None]:
         except BlockingIOError:
             raise AlreadyRunningError(f"run {run.name} is being run by another `rung run` or `rung resume`") from None
         yield
+
+
+@contextmanager
+def _standard_error(log: Path) -> Iterator[None]:
+    """Processes started inside write their errors to this file: submitit's controller shows a traceback at Ctrl-C."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

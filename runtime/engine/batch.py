@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-
 PADDED_TO = 8 if torch.cuda.is_available() else 2
 """Rows are padded to a multiple of this: tensor cores want 8; on a CPU every padded token is paid for."""
 

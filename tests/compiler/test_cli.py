@@ -11,7 +11,9 @@ from compiler.manifest import Manifest
 RECIPE = Path(__file__).parents[1] / "recipes" / "micro.yaml"
 
 
-def test_a_mistake_shows_its_place_and_a_hint_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_shows_its_place_and_a_hint_and_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text(RECIPE.read_text().replace("error_rate", "eror_rate").replace("init: base", "init: bse"))
     assert main(["check", str(bad)]) == 2

@@ -77,9 +77,7 @@ def test_a_changed_field_changes_its_stage_and_what_follows_and_nothing_else(
     assert differing != set(prints(original))
 
 
-def test_the_words_of_a_chat_template_are_identity(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_words_of_a_chat_template_are_identity(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = prints(plan(text, tmp_path))
     monkeypatch.setattr("compiler.planning.fingerprint.template_text", lambda name: f"other words in {name}")
     changed = prints(plan(text, tmp_path))

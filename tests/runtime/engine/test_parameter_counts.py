@@ -1,6 +1,5 @@
 """What the plan says a model has is what the engine builds."""
 
-
 import pytest
 
 from compiler.planning.parameters import count_parameters
