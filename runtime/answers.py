@@ -51,7 +51,8 @@ def answer(
 ) -> Mapping[str, Answer]:
     """Answers by question id. Called on every rank; each rank keeps its own ledger in scratch.
 
-    `tell` reports progress in rows. Prompts that leave no room for an answer in the model's sequence are refused (ValueError).
+    `tell` reports progress in rows. Prompts that leave no room for an answer in the model's sequence are refused
+    (ValueError).
     """
     _refuse_too_long(questions, sampling, model.spec)
     file = ctx.scratch / f"{ledger}-{ctx.rank}.jsonl"

@@ -9,7 +9,7 @@ from compiler.stages.base import PolicyRef, PromptsRef, Stage
 
 
 class Evaluate(Stage):
-    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward of greedy answers."""
+    """Accuracy by family, greedy and sampled (temperature 1), with Wilson intervals; length; reward when greedy."""
 
     output: ClassVar[Kind] = Kind.EVALUATION
 

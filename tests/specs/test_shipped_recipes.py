@@ -42,7 +42,7 @@ def upstream_prompts(graph: StageGraph, label: str) -> set[str]:
 
 
 def roles(graph: StageGraph) -> dict[str, set[str]]:
-    """evaluation, reward, policy -> prompts stages: what is examined on, what rates rewards, what policies learn from."""
+    """evaluation, reward, policy -> the prompts stages that examine, teach the reward model, teach policies."""
     stages = {label: graph.stage(label).stage for label in graph.order()}
     exams = [stage for stage in stages.values() if isinstance(stage, Evaluate)]
     evaluation = {stage.prompts for stage in exams}

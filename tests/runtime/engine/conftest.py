@@ -1,4 +1,4 @@
-"""One gloo group for the single-process tests of a file; `engine_*.py` and `plain_torch.py` beside this file are no tests."""
+"""One gloo group for the single-process tests of a file. `engine_*.py` and `plain_torch.py` are no tests."""
 
 import sys
 from collections.abc import Iterator
