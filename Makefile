@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/rung run specs/experiments/tiny.yaml
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
