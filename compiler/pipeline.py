@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from compiler.clusters import find_cluster
 from compiler.elaborate import elaborate
 from compiler.graph import StageGraph, build_graph
 from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
-from compiler.planning.clusters import find_cluster
 from compiler.planning.inventory import read_inventory
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate

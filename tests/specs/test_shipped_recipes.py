@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from compiler.clusters import CLUSTERS, find_cluster
 from compiler.graph import StageGraph
 from compiler.pipeline import compile_graph
 from compiler.plan import make_plan
-from compiler.planning.clusters import CLUSTERS, find_cluster
 from compiler.planning.inventory import EMPTY
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.prompts import Prompts

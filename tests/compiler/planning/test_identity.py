@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from compiler.clusters import find_cluster
 from compiler.pipeline import compile_graph
 from compiler.plan import Plan, make_plan
-from compiler.planning.clusters import find_cluster
 from compiler.planning.inventory import EMPTY
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "micro.yaml"
