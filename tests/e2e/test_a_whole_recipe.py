@@ -85,6 +85,21 @@ def test_status_logs_and_report_tell_of_the_run(undisturbed: Path) -> None:
     assert "SFT" in rung("report", "--store", undisturbed).stdout
 
 
+def test_a_sweep_over_seeds_computes_what_they_share_once_and_reports_both(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed / "store", tmp_path / "store")
+    swept = tmp_path / "swept.yaml"
+    swept.write_text(RECIPE.read_text() + "\nmatrix: {params.seed: [1, 2]}\n")
+    before = set(sealed(tmp_path))
+    result = rung("run", swept, "--store", tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    made = {name.split("/")[0] for name in set(sealed(tmp_path)) - before}
+    assert "pretrain" in made
+    assert not made & {"prompts", "annotate", "tokenizer", "tokenize"}
+    report = json.loads(rung("report", "--store", tmp_path, "--json").stdout)[0]
+    assert [row["points"] for row in report["rows"]] == [2, 2]
+    assert report["rows"][0]["overall"]["greedy"]["prompts"] == 120
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_at_random_points_it_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
