@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"rung: {error}", file=sys.stderr)
         return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left (`rung plan | head`); that is no error of ours.
         sys.stderr.close()

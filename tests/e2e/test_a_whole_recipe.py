@@ -148,7 +148,10 @@ def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    time.sleep(4)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/journal/*.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
