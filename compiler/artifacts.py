@@ -17,6 +17,12 @@ class Kind(StrEnum):
 
     TOKENIZER = "tokenizer"
     """tokenizer.json, tokenizer_config.json"""
+    DOCUMENTS = "documents"
+    """rows.jsonl of DocumentRow, or sources.json (files where they lie): plain text"""
+    TOPICS = "topics"
+    """rows.jsonl of TopicRow: what prompts are written about"""
+    ENDPOINT = "endpoint"
+    """endpoint.json: which model a server must serve"""
     PROMPTS = "prompts"
     """rows.jsonl of PromptRow"""
     DIALOGUES = "dialogues"
@@ -25,6 +31,8 @@ class Kind(StrEnum):
     """rows.jsonl of ResponseRow"""
     SCORES = "scores"
     """rows.jsonl of ScoreRow, one for each response"""
+    RATINGS = "ratings"
+    """rows.jsonl of RatingRow: answers with the attributes that people gave them"""
     PREFERENCES = "preferences"
     """rows.jsonl of PreferenceRow"""
     TOKENS = "tokens"
@@ -35,6 +43,8 @@ class Kind(StrEnum):
     """weights/, model.json, tokenizer/, calibration.json: a regression reward model"""
     EVALUATION = "evaluation"
     """summary.json, rows.jsonl"""
+    CHECKPOINT = "checkpoint"
+    """a model in another program's format, with its tokenizer: a Hugging Face folder"""
     REPORT = "report"
     """report.html, report.json"""
 
@@ -44,6 +54,26 @@ class Message(Record):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+class DocumentRow(Record):
+    """A text."""
+
+    id: str
+    """Content hash of the text."""
+    text: str
+    origin: str
+    """The name of what it was adopted from."""
+
+
+class TopicRow(Record):
+    """A word or a few that prompts are written about."""
+
+    id: str
+    """Content hash of the words."""
+    topic: str
+    origin: str
+    """`hand_made`, `generated`, `classified` or `mined`."""
 
 
 class PromptRow(Record):
@@ -56,6 +86,10 @@ class PromptRow(Record):
     messages: tuple[Message, ...]
     origin: str
     """The generator that made it: `tasks`, `self_prompted`, ..."""
+    flags: tuple[str, ...] = ()
+    """What it was marked with when it was adopted: `unsafe`, say."""
+    check: dict[str, Any] | None = None
+    """What its verifier needs: the answer, the tests, the instructions; none where the family checks by itself."""
 
 
 class DialogueRow(Record):
@@ -97,6 +131,19 @@ class ScoreRow(Record):
     """None where the judge does not speak (its calibration on this family is below its gate)."""
     attributes: dict[str, float] = Field(default_factory=dict)
     """HelpSteer's five attributes on its scale of 0 to 4, where the judge gives them."""
+
+
+class RatingRow(Record):
+    """One answer and what people thought of it."""
+
+    id: str
+    prompt_id: str
+    family: str
+    messages: tuple[Message, ...]
+    """The prompt."""
+    response: str
+    attributes: dict[str, float]
+    """HelpSteer's attributes on its scale of 0 to 4; an attribute that nobody gave is absent."""
 
 
 class PreferenceRow(Record):

@@ -180,7 +180,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from compiler.pipeline import compile_plan, create_run
     from compiler.terminal.tables import plan_summary, plan_table
 
-    plan = compile_plan(arguments.spec, arguments.overrides, cluster=arguments.cluster, store=arguments.store)
+    plan = compile_plan(
+        arguments.spec, arguments.overrides, cluster=arguments.cluster, store=arguments.store, runnable=True
+    )
     run = create_run(plan, arguments.spec, store=arguments.store)
     if not arguments.json:
         console = _console()

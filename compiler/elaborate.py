@@ -40,8 +40,8 @@ class ProgramRef(NamedTuple):
     label: str
     """The stage that is meant; as written, if there is none."""
     written: str
-    accepts: str
-    """The artifact kind that the field takes; empty where a loop carries or yields it."""
+    accepts: tuple[str, ...]
+    """The artifact kinds that the field takes; empty where a loop carries or yields it."""
     at: Place
     used: Place | None
     visible: tuple[Visible, ...] | None = None
@@ -221,7 +221,7 @@ def _walk(
         for ref in carried_refs(loop, scope):
             label = f"{ref.label}{suffix}" if ref.label else ref.written
             visible = None if ref.label else tuple(ref.scope.visible())
-            carried.append((ref.path, ProgramRef("", label, ref.written, "", ref.at, ref.used, visible)))
+            carried.append((ref.path, ProgramRef("", label, ref.written, (), ref.at, ref.used, visible)))
         for number in range(1, loop.count + 1):
             body = loop.round(number)
             if body is not None:
@@ -290,7 +290,7 @@ def _report(
             return [one for item in node.items for one in gather(item, path)]
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             return []
-        mention = Mention(path, node.value, node.at, node.used, "evaluation")
+        mention = Mention(path, node.value, node.at, node.used, ("evaluation",))
         found = [_ref(mention, scope, point.suffix) for scope, point in zip(scopes, points, strict=True)]
         refs.extend(found)
         return [node._replace(value=ref.label, text=ref.label) for ref in found]

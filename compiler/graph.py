@@ -122,7 +122,7 @@ def _check_refs(program: Program, stages: Mapping[str, ProgramStage], problems: 
                 # What a loop carries is wrong where it was written, not where the body uses it.
                 where, source = carried.get(ref.at, (path, ref))
                 _note_unknown(ref._replace(visible=source.visible or ref.visible), where, problems)
-            elif str(stages[ref.label].stage.output) != ref.accepts:
+            elif stages[ref.label].stage.makes not in ref.accepts:
                 _note_wrong_kind(stage, ref, stages[ref.label], path, problems)
             if problems.full:
                 return
@@ -161,13 +161,14 @@ def _hint_of_unknown(ref: ProgramRef, visible: Sequence[Visible]) -> str:
     near = did_you_mean(ref.written, _near(ref.written, [one.name for one in visible]))
     if near.startswith("did you mean"):
         return near
+    wanted = " or ".join(ref.accepts)
     if not right:
-        return f"no stage makes {ref.accepts}" if ref.accepts else ""
-    return f"stages that make {ref.accepts}: {_some(right)}" if ref.accepts else f"choose from {_some(right)}"
+        return f"no stage makes {wanted}" if wanted else ""
+    return f"stages that make {wanted}: {_some(right)}" if wanted else f"choose from {_some(right)}"
 
 
-def _right_kind(visible: Sequence[Visible], artifact: str, among: Sequence[str] | None) -> Sequence[str]:
-    names = [one.name for one in visible if not artifact or one.artifact in ("", artifact)]
+def _right_kind(visible: Sequence[Visible], accepts: Sequence[str], among: Sequence[str] | None) -> Sequence[str]:
+    names = [one.name for one in visible if not accepts or one.artifact in ("", *accepts)]
     return [name for name in names if name in among] if among is not None else names
 
 
@@ -185,6 +186,15 @@ def _some(names: Sequence[str], most: int = 8) -> str:
 
 
 _INSERT = {
+    (Kind.DOCUMENTS, Kind.TOKENS): "insert a tokenize stage",
+    (Kind.DOCUMENTS, Kind.TOKENIZER): "insert a tokenizer stage",
+    (Kind.DOCUMENTS, Kind.PROMPTS): "insert a prompts stage whose generator is closed_qa",
+    (Kind.DOCUMENTS, Kind.DIALOGUES): "documents are for pretraining; sft learns from dialogues",
+    (Kind.TOPICS, Kind.PROMPTS): "insert a prompts stage whose generator is open_qa or writing",
+    (Kind.ENDPOINT, Kind.POLICY): "a served model has no weights here: it can answer, but not be trained",
+    (Kind.POLICY, Kind.CHECKPOINT): "insert an export stage",
+    (Kind.RATINGS, Kind.PREFERENCES): "ratings teach a reward model; preferences come from judge and pair stages",
+    (Kind.RATINGS, Kind.DIALOGUES): "ratings teach a reward model; sft learns from dialogues",
     (Kind.PROMPTS, Kind.RESPONSES): "insert a generate stage",
     (Kind.PROMPTS, Kind.DIALOGUES): "insert an annotate stage (or generate, judge and filter stages)",
     (Kind.PROMPTS, Kind.SCORES): "insert generate and judge stages",
@@ -216,17 +226,33 @@ _INSERT = {
 
 
 def _note_wrong_kind(stage: ProgramStage, ref: ProgramRef, given: ProgramStage, path: str, problems: Problems) -> None:
-    made = given.stage.output
-    article = "an" if ref.accepts[0] in "ae" else "a"
-    needs = ref.accepts if ref.accepts in _PLURAL else f"{article} {ref.accepts.replace('_', ' ')}"
-    makes = str(made) if made in _PLURAL else f"{'an' if made[0] in 'ae' else 'a'} {made.replace('_', ' ')}"
-    message = f"needs {needs}, but {ref.written!r} makes {makes}"
-    hint = _INSERT.get((made, Kind(ref.accepts)), "")
+    made = given.stage.makes
+    needs = " or ".join(_with_article(kind) for kind in ref.accepts)
+    message = f"needs {needs}, but {ref.written!r} makes {_with_article(made)}"
+    hint = next((_INSERT[made, Kind(kind)] for kind in ref.accepts if (made, Kind(kind)) in _INSERT), "")
     related: tuple[tuple[Place, str], ...] = ((given.at, f"{ref.written!r}, of kind {given.kind}"),)
     problems.blame(_node(ref), path, message, "wrong-artifact", hint=hint, related=related)
 
 
-_PLURAL = frozenset({"prompts", "dialogues", "responses", "scores", "preferences", "tokens"})
+def _with_article(kind: str) -> str:
+    if kind in _PLURAL:
+        return kind
+    return f"{'an' if kind[0] in 'ae' else 'a'} {kind.replace('_', ' ')}"
+
+
+_PLURAL = frozenset(
+    {
+        "documents",
+        "topics",
+        "prompts",
+        "dialogues",
+        "responses",
+        "scores",
+        "ratings",
+        "preferences",
+        "tokens",
+    }
+)
 
 
 # --- edges -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The document that crosses from compiler to runtime: one stage, ready to run, as JSON."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -9,13 +9,30 @@ from compiler.schema.base import Count, Record
 from compiler.schema.model import Layout
 from compiler.stages import AnyStage
 
+WALLTIME = r"^([0-9]+-)?[0-9]{1,2}:[0-9]{2}:[0-9]{2}$"
+"""days-hours:minutes:seconds"""
+
 
 class Placement(Record):
     """Where and how a stage is computed; none of it bears identity."""
 
     layout: Layout = Layout()
+    dp_at_batch: dict[str, Count] = Field(default_factory=dict)
+    """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named."""
     micro_batch_size: Count | None = None
     """Rows of one forward pass on one rank; the whole share of the rank where absent."""
+    sequence_parallel: bool = False
+    """Divide what lies between tensor-parallel layers along the sequence."""
+    distributed_optimizer: bool = False
+    """Divide the optimizer's state over data-parallel ranks."""
+    recompute: Literal["none", "selective", "full"] = "none"
+    """Activations computed again in the backward pass: none, those of core attention, or all of a layer."""
+    shards: Count = 1
+    """Jobs among which the rows of a generate, judge, dialogues or tokenize stage are divided."""
+    partition: str | None = None
+    """Slurm partition; the cluster's first where absent."""
+    walltime: Annotated[str, Field(pattern=WALLTIME)] | None = None
+    """Longest time of one job, as Slurm writes it (`4:00:00`, `2-00:00:00`); the partition's limit where absent."""
     threads: Count = 1
     """CPU threads of each rank."""
     checkpoint_every_steps: int = Field(200, ge=0)

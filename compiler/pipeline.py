@@ -12,6 +12,7 @@ from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.inventory import read_inventory
+from compiler.runs.support import check_runnable
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate
 
@@ -21,16 +22,19 @@ def compile_graph(spec: Path, overrides: Sequence[str]) -> StageGraph:
     return build_graph(elaborate(validate(load(spec, overrides))))
 
 
-def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path) -> Plan:
-    """File to plan, against what this store holds now."""
+def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path, runnable: bool = False) -> Plan:
+    """File to plan, against what this store holds now; with `runnable`, stages that cannot be run are refused."""
     graph = compile_graph(spec, overrides)
-    return make_plan(
+    plan = make_plan(
         graph,
         find_cluster(cluster),
         read_inventory(store),
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
     )
+    if runnable:
+        check_runnable(plan, graph)
+    return plan
 
 
 def compile_bundle(plan: Plan, spec: Path, *, store: Path, run: Path) -> Bundle:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compiler.schema.model import ModelSpec
-from compiler.stages.generate import Sampling
+from compiler.schema.sampling import Sampling
 from runtime.context import Context
 from runtime.engine.generate import generate
 from runtime.engine.model import Model

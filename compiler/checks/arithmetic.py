@@ -36,7 +36,9 @@ def check_arithmetic(view: View, lineages: Mapping[str, Lineage]) -> None:
 
 def _whose_model(label: str, stage: Stage) -> str:
     match stage:
-        case Generate() | Evaluate():
+        case Generate():
+            return stage.policies[0]
+        case Evaluate():
             return stage.policy
         case Judge(judge=RewardModelJudge() as judge):
             return judge.model

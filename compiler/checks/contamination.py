@@ -47,7 +47,7 @@ def _exam_of(view: View, at: ProgramStage) -> _Exam | None:
     if isinstance(stage, Evaluate):
         judge = [("the reward model of `reward`", stage.reward.model)] if stage.reward else []
         return _Exam(at, "prompts", view.stages[stage.prompts], [("`policy`", stage.policy), *judge])
-    if isinstance(stage, RewardModel):
+    if isinstance(stage, RewardModel) and stage.responses is not None:
         responses = view.stages[stage.responses].stage
         if isinstance(responses, Generate):
             return _Exam(at, "responses", view.stages[responses.prompts], [("`init`", stage.init)])

@@ -53,7 +53,7 @@ def _check_pretrain(view: View, at: ProgramStage, stage: Pretrain, lineage: Line
         message = f"is {stage.seq_length}, but the model's seq_length is {lineage.model.seq_length}"
         view.blame(at, "seq_length", message, "too-long", related=_model_place(view, lineage))
     for ref in at.refs:
-        if ref.accepts != "tokens":
+        if ref.accepts != ("tokens",):
             continue
         tokens = view.stages[ref.label].stage
         if isinstance(tokens, Tokenize) and tokens.tokenizer != stage.tokenizer:

@@ -15,7 +15,7 @@ def check_scores(view: View) -> None:
     """pair, filter and reward_model: each score is of these responses, and each name is among the scores."""
     for at in view.stages.values():
         stage = at.stage
-        if isinstance(stage, Pair | Filter | RewardModel):
+        if isinstance(stage, Pair | Filter | RewardModel) and stage.responses is not None:
             _check_responses(view, at, stage.responses)
         if isinstance(stage, Pair):
             _check_names(view, at, "reward", stage.reward, stage.scores)
@@ -27,7 +27,7 @@ def check_scores(view: View) -> None:
 def _check_responses(view: View, at: ProgramStage, responses: str) -> None:
     for ref in at.refs:
         judge = view.stages[ref.label]
-        if ref.accepts != "scores" or not isinstance(judge.stage, Judge) or judge.stage.responses == responses:
+        if ref.accepts != ("scores",) or not isinstance(judge.stage, Judge) or judge.stage.responses == responses:
             continue
         judged = next(one for one in judge.refs if one.path == "responses")
         mine = next(one for one in at.refs if one.path == "responses")

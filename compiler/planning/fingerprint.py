@@ -3,20 +3,34 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from compiler.render import template_text
+from compiler.schema.base import NotIdentity
 from compiler.stages import Stage
 from compiler.stages.refs import replace_refs
 
 
 def identity(stage: Stage, fingerprint_of: Callable[[str], str]) -> dict[str, Any]:
     """What is hashed, as plain JSON values: the whole record with refs replaced, its version, its templates."""
+    hashed = {
+        name: value
+        for name, value in replace_refs(stage, fingerprint_of).items()
+        if name not in not_identity(type(stage))
+    }
     return {
-        **replace_refs(stage, fingerprint_of),
+        **hashed,
         "version": stage.version,
         "templates": {name: _digest(template_text(name).encode()) for name in stage.templates()},
     }
+
+
+@cache
+def not_identity(record_type: type[Stage]) -> frozenset[str]:
+    """The fields that are not hashed."""
+    fields = record_type.model_fields.items()
+    return frozenset(name for name, info in fields if any(isinstance(part, NotIdentity) for part in info.metadata))
 
 
 def fingerprint(identity: dict[str, Any]) -> str:

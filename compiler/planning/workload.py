@@ -83,7 +83,9 @@ def model_label(label: str, stage: Stage) -> str:
     match stage:
         case Pretrain() | Sft() | Prefer() | RewardModel():
             return label
-        case Generate() | Evaluate():
+        case Generate():
+            return stage.policies[0]
+        case Evaluate():
             return stage.policy
         case Judge(judge=RewardModelJudge() as judge):
             return judge.model
@@ -126,7 +128,7 @@ def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shap
                 upstream[stage.prompts].approximate,
                 prompts=rows(stage.prompts),
                 tokens=tokens,
-                flops=_forward(shapes.policy_model(stage.policy), tokens),
+                flops=_forward(shapes.policy_model(stage.policies[0]), tokens),
             )
         case Judge(judge=RewardModelJudge() as judge):
             tokens = rows(stage.responses) * TOKENS_PER_ROW
@@ -146,7 +148,8 @@ def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shap
             # Two sequences a pair, and one more forward pass (a third of a step) for the reference.
             return _training(stage, rows(stage.data), 2, shapes.policy_model(label))
         case RewardModel():
-            kept = int(rows(stage.responses) * (1 - stage.held_out))
+            source = stage.ratings or stage.responses or stage.preferences
+            kept = int(rows(source or "") * (1 - stage.held_out))
             return _training(stage, kept, 1, shapes.policy_model(label))
         case _:
             return Work(0)

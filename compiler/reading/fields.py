@@ -16,8 +16,8 @@ class Mention(NamedTuple):
     written: str
     at: Place
     used: Place | None
-    accepts: str
-    """The artifact kind that the field takes."""
+    accepts: tuple[str, ...]
+    """The artifact kinds that the field takes."""
 
 
 Rename: TypeAlias = Callable[[Mention], str]
@@ -73,13 +73,13 @@ def hint_below(hint: Any, node: Node, part: str) -> Any:
     return next((get_args(member)[1] for member in members(hint) if get_origin(member) is dict), None)
 
 
-def accepts(hint: Any) -> str:
-    """The artifact kind, where the type is a ref; empty if not."""
+def accepts(hint: Any) -> tuple[str, ...]:
+    """The artifact kinds, where the type is a ref; empty if not."""
     for member in members(hint):
         for part in _own_metadata(member):
             if isinstance(part, Accepts):
-                return str(part.artifact)
-    return ""
+                return part.artifacts
+    return ()
 
 
 def rename_refs(record_type: type[Record], table: Table, rename: Rename) -> Table:
@@ -157,12 +157,12 @@ def _renamer(hint: Any) -> _Renamer | None:
         if records:
             record_type = only or kinds.get(kind_word(node))
             return node if record_type is None else _rename_fields(records[record_type], node, path, rename)
-        return _rename_entries(node, keys or "", values, path, rename)
+        return _rename_entries(node, keys or (), values, path, rename)
 
     return rename_in
 
 
-def _rename_entries(table: Table, keys: str, values: _Renamer | None, path: str, rename: Rename) -> Table:
+def _rename_entries(table: Table, keys: tuple[str, ...], values: _Renamer | None, path: str, rename: Rename) -> Table:
     entries: dict[str, Entry] = {}
     for key, entry in table.entries.items():
         name = rename(Mention(f"{path}.{key}", key, entry.at, table.used, keys)) if keys else key

@@ -153,7 +153,13 @@ class Unroller:
 
 def artifact_of(entry: StageEntry) -> str:
     """The artifact kind that a stage makes."""
-    return str(STAGES[entry.kind].output) if entry.kind in STAGES else ""
+    if entry.kind not in STAGES:
+        return ""
+    record_type = STAGES[entry.kind]
+    if not record_type.output_field:
+        return str(record_type.output)
+    told = entry.tree.entries.get(record_type.output_field)
+    return told.value.text if told and isinstance(told.value, Scalar) else ""
 
 
 class CarriedRef(NamedTuple):

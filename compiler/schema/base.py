@@ -25,11 +25,19 @@ class Piece:
     section: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Accepts:
-    """Marks a field that holds a ref: the name of a stage (or `stage.output`) that makes this artifact kind."""
+    """Marks a field that holds a ref: the name of a stage that makes one of these artifact kinds."""
 
-    artifact: str
+    artifacts: tuple[str, ...]
+
+    def __init__(self, *artifacts: str) -> None:
+        object.__setattr__(self, "artifacts", tuple(str(artifact) for artifact in artifacts))
+
+
+@dataclass(frozen=True)
+class NotIdentity:
+    """Marks a field that says where something lies or how large it is about, not what is computed: it is not hashed."""
 
 
 _SUFFIXES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}

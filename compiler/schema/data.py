@@ -23,5 +23,5 @@ class Split(Record):
         return self
 
 
-ChatTemplate = Literal["compact"]
+ChatTemplate = Literal["compact", "nemotron"]
 """`templates/chat/<name>.j2`: how a conversation is written as text."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from compiler.schema.base import Accepts, Count, Positive, Record
+from compiler.schema.sampling import LanguageModelRef, Sampling
 
 Family = Literal["reverse", "sort", "word_problem", "repeat", "list_things", "words_without"]
 """The checkable task families, `runtime/tasks/<family>.py`."""
@@ -13,15 +14,23 @@ Family = Literal["reverse", "sort", "word_problem", "repeat", "list_things", "wo
 Families = Annotated[dict[Family, Positive], Field(min_length=1)]
 """Families and their weights among each other (they need not sum to 1)."""
 
+_AS_LIST = "prompts/answer_as_list.j2"
 
-class Tasks(Record):
+
+class _Generator(Record):
+    def templates(self) -> tuple[str, ...]:
+        """Prompt templates that shape what it writes; none where it asks no model."""
+        return ()
+
+
+class Tasks(_Generator):
     """Prompts written by the task families themselves, from their hand-made word lists."""
 
     kind: Literal["tasks"]
     families: Families
 
 
-class SelfPrompted(Record):
+class SelfPrompted(_Generator):
     """Synthetic prompts: a policy writes user turns by itself; what is no well-formed task is rejected and counted."""
 
     kind: Literal["self_prompted"]
@@ -33,4 +42,134 @@ class SelfPrompted(Record):
     """Prompts sampled at most, before the stage is content with fewer rows than asked for."""
 
 
-Generator = Annotated[Tasks | SelfPrompted, Field(discriminator="kind")]
+Refinement = Literal["context", "form", "length", "related"]
+"""How a question is written again: with more context, in another form, longer, as a related question."""
+
+
+class OpenQA(_Generator):
+    """Questions on each topic, each then refined."""
+
+    kind: Literal["open_qa"]
+    model: LanguageModelRef
+    topics: Annotated[str, Accepts("topics")]
+    per_topic: Count
+    """Questions asked for on each topic."""
+    refinements: tuple[Refinement, ...]
+    """Each question is replaced by one version for each of these; with none the question itself is the prompt."""
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """The question about a topic, and its refinements."""
+        return ("prompts/open_qa.j2", *(f"prompts/refine_{one}.j2" for one in self.refinements), _AS_LIST)
+
+
+class Writing(_Generator):
+    """Requests to write a document of some type about each topic, each then refined."""
+
+    kind: Literal["writing"]
+    model: LanguageModelRef
+    topics: Annotated[str, Accepts("topics")]
+    document_types: Annotated[tuple[str, ...], Field(min_length=1)]
+    """newsletter, essay, poem, ..."""
+    per_topic: Count
+    """Requests asked for on each topic, each for a type drawn at random."""
+    refinements: tuple[Refinement, ...]
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """The request, and its refinements."""
+        return ("prompts/writing.j2", *(f"prompts/refine_{one}.j2" for one in self.refinements), _AS_LIST)
+
+
+class ClosedQA(_Generator):
+    """Requests about a text, joined with the text by hand-made templates."""
+
+    kind: Literal["closed_qa"]
+    model: LanguageModelRef
+    documents: Annotated[str, Accepts("documents")]
+    per_document: Count
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """The request, and how it is joined with its text."""
+        return ("prompts/closed_qa.j2", "prompts/closed_qa_joined.j2", _AS_LIST)
+
+
+class Math(_Generator):
+    """Problems about each keyword, at each level."""
+
+    kind: Literal["math"]
+    model: LanguageModelRef
+    keywords: Annotated[str, Accepts("topics")]
+    levels: Annotated[tuple[Literal["beginner", "general"], ...], Field(min_length=1)]
+    per_keyword: Count
+    """Problems asked for on each keyword, at each level."""
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """One question for each level."""
+        return (*(f"prompts/math_{level}.j2" for level in self.levels), _AS_LIST)
+
+
+class Coding(_Generator):
+    """Programming problems about each keyword, at each level."""
+
+    kind: Literal["coding"]
+    model: LanguageModelRef
+    keywords: Annotated[str, Accepts("topics")]
+    language: str
+    levels: Annotated[tuple[Literal["beginner", "intermediate", "advanced"], ...], Field(min_length=1)]
+    per_keyword: Count
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """One question for each level."""
+        return (*(f"prompts/coding_{level}.j2" for level in self.levels), _AS_LIST)
+
+
+class InstructionFollowing(_Generator):
+    """Prompts of another stage, each with an instruction that a program can verify (IFEval's types)."""
+
+    kind: Literal["instruction_following"]
+    prompts: Annotated[str, Accepts("prompts")]
+    instructions: Annotated[dict[str, Positive], Field(min_length=1)]
+    """IFEval instruction type, or a group of them (`keywords`, `length_constraints`, ...) -> weight."""
+    form: Literal["single_turn", "multi_turn", "second_turn"]
+    """The instruction is part of the turn; or binds all later turns; or asks to revise the previous answer."""
+    model: LanguageModelRef | None = None
+    """Who answers in between; multi_turn and second_turn need one."""
+    sampling: Sampling | None = None
+
+
+class TwoTurn(_Generator):
+    """First turns of another stage, answered, and then a second user turn, both by a model."""
+
+    kind: Literal["two_turn"]
+    model: LanguageModelRef
+    prompts: Annotated[str, Accepts("prompts")]
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """How the model is asked to go on as the user."""
+        return ("prompts/user_normal.j2",)
+
+
+class FewShot(_Generator):
+    """New prompts of the sort that people wrote examples of: what a model cannot do, say."""
+
+    kind: Literal["few_shot"]
+    model: LanguageModelRef
+    examples: Annotated[str, Accepts("prompts")]
+    shots: Count
+    """Examples shown at a time, drawn at random."""
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """How examples are shown."""
+        return ("prompts/few_shot.j2", _AS_LIST)
+
+
+Generator = Annotated[
+    Tasks | SelfPrompted | OpenQA | Writing | ClosedQA | Math | Coding | InstructionFollowing | TwoTurn | FewShot,
+    Field(discriminator="kind"),
+]

@@ -5,19 +5,47 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from compiler.schema.base import Accepts, Record
+from compiler.schema.sampling import LanguageModelRef, Sampling
 
 
-class GroundTruth(Record):
-    """The task family's own verifier: score 1 or 0, and HelpSteer's five attributes computed from the text."""
+class _Judge(Record):
+    def templates(self) -> tuple[str, ...]:
+        """Prompt templates that shape the verdict; none where no model is asked."""
+        return ()
+
+
+class GroundTruth(_Judge):
+    """The verifier that the prompt carries: score 1 or 0, and HelpSteer's five attributes computed from the text.
+
+    Task families bring their own; adopted prompts name one (`source.verifier`). A prompt that nothing can check gets
+    no score.
+    """
 
     kind: Literal["ground_truth"]
+
+
+class LLMJudge(_Judge):
+    """A model compares the answers to one prompt two by two; an answer's score is the share of comparisons that it won.
+
+    Each comparison is asked twice with the order swapped, and counts only if both verdicts agree.
+    """
+
+    kind: Literal["llm"]
+    model: LanguageModelRef
+    rubric: Literal["helpfulness", "correctness", "code"]
+    """What the judge is asked to look at: `templates/prompts/judge_<rubric>.j2`."""
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """The question."""
+        return (f"prompts/judge_{self.rubric}.j2",)
 
 
 Attribute = Literal["helpfulness", "correctness", "coherence", "complexity", "verbosity"]
 """HelpSteer's attributes."""
 
 
-class RewardModelJudge(Record):
+class RewardModelJudge(_Judge):
     """A trained reward model; the score is the weighted sum of its raw (unclipped) attributes."""
 
     kind: Literal["reward_model"]
@@ -28,4 +56,4 @@ class RewardModelJudge(Record):
     """The judge is silent on families where the reward model's held-out pair accuracy is below this."""
 
 
-Judge = Annotated[GroundTruth | RewardModelJudge, Field(discriminator="kind")]
+Judge = Annotated[GroundTruth | LLMJudge | RewardModelJudge, Field(discriminator="kind")]

@@ -18,6 +18,28 @@ class DPO(Record):
     """Divide the SFT term by the answer's length in tokens."""
 
 
+class CDPO(Record):
+    """Conservative DPO: some labels are taken to be the wrong way round (Mitchell 2023)."""
+
+    kind: Literal["cdpo"]
+    beta: Positive
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)]
+    """Share of pairs whose order is wrong."""
+    sft_weight: NonNegative
+    sft_average: bool
+
+
+class SimPO(Record):
+    """Without a reference: -log sigmoid(beta * gap of mean log-probabilities - gamma) (2405.14734)."""
+
+    kind: Literal["simpo"]
+    beta: Positive
+    gamma: NonNegative
+    """Margin that the chosen answer must have."""
+    sft_weight: NonNegative
+    sft_average: bool
+
+
 class IPO(Record):
     """Identity preference optimisation: (implicit gap - 1 / (2 beta))^2."""
 
@@ -41,4 +63,23 @@ class RPO(Record):
     sft_average: bool
 
 
-Loss = Annotated[DPO | IPO | RPO, Field(discriminator="kind")]
+Loss = Annotated[DPO | CDPO | SimPO | IPO | RPO, Field(discriminator="kind")]
+
+
+class Regression(Record):
+    """Reward model: mean squared error of HelpSteer's attributes, where they were given."""
+
+    kind: Literal["regression"]
+    bradley_terry_weight: NonNegative
+    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, beside the regression; the report's is 0."""
+
+
+class BradleyTerry(Record):
+    """Reward model: -log sigmoid(r_c - r_l) over preference pairs, m being the difference of their given rewards."""
+
+    kind: Literal["bradley_terry"]
+    margin: Literal["none", "subtracted", "scaled"]
+    """none; -log sigmoid(r_c - r_l - m); -m log sigmoid(r_c - r_l)."""
+
+
+RewardLoss = Annotated[Regression | BradleyTerry, Field(discriminator="kind")]

@@ -1,8 +1,8 @@
 """What a model is: the shape of a GPT and the precision it computes in."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compiler.schema.base import Count, Positive, Record, Share
 
@@ -22,14 +22,21 @@ class ModelSpec(Record):
     """Rows of the embedding; the tokenizer must not have more tokens than this."""
     seq_length: Count
     """Longest sequence in tokens, prompt and answer together."""
-    activation: Literal["squared_relu", "swiglu", "gelu"]
+    activation: Literal["squared_relu", "relu", "gelu", "swiglu", "geglu"]
     normalization: Literal["layernorm1p", "layernorm", "rmsnorm"]
     """layernorm1p is LayerNorm with zero-centred gamma: scale = 1 + gamma."""
     norm_epsilon: Positive
     rotary_percent: Share
     """Share of each head's channels that RoPE turns."""
     rotary_base: Count
+    rotary_scaling: Positive | None = None
+    """Llama 3's stretching of long wavelengths, by this factor; none where absent."""
     linear_bias: bool
+    """Of all linear layers."""
+    qkv_bias: bool = False
+    """Of the projections to queries, keys and values alone (Qwen 2)."""
+    qk_norm: bool = False
+    """Normalize each head's queries and keys (Qwen 3)."""
     tie_embeddings: bool
     init_std: Positive
     """Standard deviation of the initial weights; output projections get init_std / sqrt(2 * num_layers)."""
@@ -40,11 +47,66 @@ class ModelSpec(Record):
         return self.kv_channels or self.hidden_size // self.num_attention_heads
 
 
+class _FP8(Record):
+    format: Literal["hybrid", "e4m3"]
+    """hybrid: E4M3 forward, E5M2 for gradients."""
+    bf16_first_layers: Annotated[int, Field(ge=0)]
+    bf16_last_layers: Annotated[int, Field(ge=0)]
+    """Layers at either end that stay in bf16."""
+    param_gather: bool
+    """Keep parameters in FP8 and gather them so over data-parallel ranks."""
+    emulate: bool
+    """Round as FP8 would and compute in the stage's dtype: shows a recipe's effect on machines without FP8."""
+
+
+class DelayedScaling(_FP8):
+    """One scale per tensor, from the largest values of earlier steps."""
+
+    recipe: Literal["delayed"]
+    margin: Annotated[int, Field(ge=0)]
+    """Powers of two kept free above the largest value."""
+    amax_history: Count
+    """Steps looked back."""
+    amax_algorithm: Literal["max", "most_recent"]
+
+
+class TensorwiseScaling(_FP8):
+    """One scale per tensor, from its own largest value."""
+
+    recipe: Literal["tensorwise"]
+
+
+class BlockwiseScaling(_FP8):
+    """Weights by blocks of 128 x 128, activations by 1 x 128."""
+
+    recipe: Literal["blockwise"]
+
+
+class MXFP8Scaling(_FP8):
+    """Blocks of 32 with power-of-two scales (Blackwell)."""
+
+    recipe: Literal["mxfp8"]
+
+
+FP8 = Annotated[
+    DelayedScaling | TensorwiseScaling | BlockwiseScaling | MXFP8Scaling,
+    Field(discriminator="recipe"),
+]
+
+
 class Precision(Record):
     """What the stage computes in. Part of identity."""
 
     dtype: Literal["fp32", "bf16"]
     """Of parameters and activations; with bf16, Megatron's optimizer keeps fp32 main parameters and gradients."""
+    fp8: FP8 | None = None
+    """Linear layers in FP8, with bf16 around them; none where absent."""
+
+    @model_validator(mode="after")
+    def _fp8_fits(self) -> "Precision":
+        if self.fp8 and self.dtype != "bf16" and not self.fp8.emulate:
+            raise ValueError("FP8 stands inside bf16 training: write `dtype: bf16`, or `emulate: true`")
+        return self
 
 
 class Layout(Record):

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from compiler.artifacts import Kind
 from compiler.schema.base import Count, Piece, Seed
 from compiler.schema.judges import RewardModelJudge
-from compiler.stages.base import PolicyRef, PromptsRef, Stage
+from compiler.schema.sampling import LanguageModelRef
+from compiler.stages.base import PromptsRef, Stage
 
 
 class Evaluate(Stage):
@@ -14,7 +15,7 @@ class Evaluate(Stage):
     output: ClassVar[Kind] = Kind.EVALUATION
 
     kind: Literal["evaluate"]
-    policy: PolicyRef
+    policy: LanguageModelRef
     prompts: PromptsRef
     max_new_tokens: Count
     reward: Annotated[RewardModelJudge, Piece("judges")] | None = None

@@ -1,21 +1,13 @@
-"""generate: a policy answers prompts."""
+"""generate: policies and served models answer prompts."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Count, Record, Seed, Share
-from compiler.stages.base import PolicyRef, PromptsRef, Stage
-
-
-class Sampling(Record):
-    """How tokens are drawn."""
-
-    temperature: Annotated[float, Field(ge=0)]
-    """0 is greedy."""
-    top_p: Share
-    max_new_tokens: Count
+from compiler.schema.base import Count, Seed
+from compiler.schema.sampling import LanguageModelRef, Sampling
+from compiler.stages.base import PromptsRef, Stage
 
 
 class Generate(Stage):
@@ -24,8 +16,20 @@ class Generate(Stage):
     output: ClassVar[Kind] = Kind.RESPONSES
 
     kind: Literal["generate"]
-    policy: PolicyRef
+    policy: LanguageModelRef | Annotated[tuple[LanguageModelRef, ...], Field(min_length=1)]
+    """Who answers; of several, one is drawn at random for each answer."""
     prompts: PromptsRef
+    instruction: Literal["decline"] | None = None
+    """A template that is put before each prompt and not kept in the row: `decline` asks for a polite refusal."""
     samples: Count
     sampling: Sampling
     seed: Seed
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Everybody who answers."""
+        return (self.policy,) if isinstance(self.policy, str) else self.policy
+
+    def templates(self) -> tuple[str, ...]:
+        """The instruction's words."""
+        return (f"prompts/{self.instruction}.j2",) if self.instruction else ()

@@ -16,3 +16,7 @@ class Judge(Stage):
     kind: Literal["judge"]
     judge: Annotated[JudgeSpec, Piece("judges")]
     responses: ResponsesRef
+
+    def templates(self) -> tuple[str, ...]:
+        """What the judge says to models."""
+        return self.judge.templates()

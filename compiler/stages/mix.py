@@ -1,21 +1,22 @@
-"""mix: one set of dialogues out of several, in stated shares."""
+"""mix: one set of rows out of several, in stated shares."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from compiler.artifacts import Kind
 from compiler.schema.base import Count, Positive, Seed
-from compiler.stages.base import DialoguesRef, Stage
+from compiler.stages.base import RowKind, RowsRef, Stage
 
 
 class Mix(Stage):
-    """Draws `count` dialogues without repetition, from each source in proportion to its weight, then shuffles."""
+    """Draws `count` rows without repetition, from each source in proportion to its weight, then shuffles."""
 
-    output: ClassVar[Kind] = Kind.DIALOGUES
+    output_field: ClassVar[str] = "rows"
 
     kind: Literal["mix"]
-    data: Annotated[dict[DialoguesRef, Positive], Field(min_length=1)]
+    rows: RowKind
+    """What is mixed."""
+    data: Annotated[dict[RowsRef, Positive], Field(min_length=1)]
     """Source -> weight."""
     count: Count
     seed: Seed

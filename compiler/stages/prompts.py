@@ -23,3 +23,7 @@ class Prompts(Stage):
     split: Annotated[Split, Piece("splits")]
     parts: Annotated[tuple[str, ...], Field(min_length=1)]
     seed: Seed
+
+    def templates(self) -> tuple[str, ...]:
+        """What the generator says to models."""
+        return tuple(self.generator.templates())

@@ -101,7 +101,7 @@ def _accepts(hint: Any, base: type) -> str:
         if get_origin(member) is Annotated and get_args(member)[0] is base:
             for part in get_args(member)[1:]:
                 if isinstance(part, Accepts):
-                    return str(part.artifact)
+                    return ",".join(part.artifacts)
     return ""
 
 

@@ -1,36 +1,55 @@
-"""reward_model: multi-attribute regression, HelpSteer's five attributes from the last token's hidden state."""
+"""reward_model: HelpSteer's five attributes, or one reward, from the last token's hidden state."""
 
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import model_validator
+
 from compiler.artifacts import Kind
-from compiler.schema.base import Count, NonNegative, Piece, Seed, Share
+from compiler.schema.base import Count, Piece, Seed, Share
+from compiler.schema.losses import BradleyTerry, RewardLoss
 from compiler.schema.model import Precision
 from compiler.schema.training import LearningRate, Optimizer
-from compiler.stages.base import PolicyRef, ResponsesRef, ScoresRef, Stage
+from compiler.stages.base import ModelRef, PreferencesRef, RatingsRef, ResponsesRef, ScoresRef, Stage
 
 
 class RewardModel(Stage):
-    """Starts from a policy's body with a new linear head; learns the attributes that a judge (or people) gave.
+    """Starts from a policy's body with a new linear head, or from another reward model with its head.
 
-    Responses to some prompts are held out; their pairs calibrate the model (share of pairs in the right order,
-    by family), which is what a judge's gate looks at.
+    It learns from ratings that people gave, or from responses with a judge's scores, or (Bradley-Terry) from
+    preference pairs. Answers to some prompts are held out; their pairs calibrate the model (share of pairs in the
+    right order, by family), which is what a judge's gate looks at.
     """
 
     output: ClassVar[Kind] = Kind.REWARD_MODEL
 
     kind: Literal["reward_model"]
-    init: PolicyRef
-    responses: ResponsesRef
-    scores: ScoresRef
-    """Attributes of these responses."""
+    init: ModelRef
+    ratings: RatingsRef | None = None
+    """Answers with attributes, of people;"""
+    responses: ResponsesRef | None = None
+    """or answers of a model,"""
+    scores: ScoresRef | None = None
+    """and the attributes that a judge gave them;"""
+    preferences: PreferencesRef | None = None
+    """or pairs, for the Bradley-Terry loss."""
+    loss: RewardLoss
     held_out: Share
     """Share of the prompts kept for calibration."""
-    bradley_terry_weight: NonNegative
-    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, beside the regression; the report's is 0."""
     epochs: Count
     global_batch_size: Count
-    """in responses"""
+    """in responses (in pairs where it learns from preferences)"""
     learning_rate: LearningRate
     optimizer: Annotated[Optimizer, Piece("optimizers")]
     precision: Annotated[Precision, Piece("precisions")]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _one_kind_of_data(self) -> "RewardModel":
+        if (self.responses is None) != (self.scores is None):
+            raise ValueError("`responses` and `scores` go together")
+        given = [self.ratings, self.responses, self.preferences]
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("give one of `ratings`, `responses` with `scores`, or `preferences`")
+        if isinstance(self.loss, BradleyTerry) != (self.preferences is not None):
+            raise ValueError("the bradley_terry loss learns from `preferences`, regression from attributes")
+        return self

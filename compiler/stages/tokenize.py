@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from compiler.artifacts import Kind
-from compiler.stages.base import DialoguesRef, Stage, TokenizerRef
+from compiler.stages.base import Stage, TextRef, TokenizerRef
 
 
 class Tokenize(Stage):
@@ -12,5 +12,5 @@ class Tokenize(Stage):
     output: ClassVar[Kind] = Kind.TOKENS
 
     kind: Literal["tokenize"]
-    data: DialoguesRef
+    data: TextRef
     tokenizer: TokenizerRef

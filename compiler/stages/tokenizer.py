@@ -7,7 +7,7 @@ from pydantic import Field
 from compiler.artifacts import Kind
 from compiler.schema.base import Count
 from compiler.schema.data import ChatTemplate
-from compiler.stages.base import DialoguesRef, Stage
+from compiler.stages.base import Stage, TextRef
 
 
 class Tokenizer(Stage):
@@ -16,7 +16,7 @@ class Tokenizer(Stage):
     output: ClassVar[Kind] = Kind.TOKENIZER
 
     kind: Literal["tokenizer"]
-    data: Annotated[tuple[DialoguesRef, ...], Field(min_length=1)]
+    data: Annotated[tuple[TextRef, ...], Field(min_length=1)]
     vocab_size: Count
     """At most; small data may give fewer."""
     chat_template: ChatTemplate

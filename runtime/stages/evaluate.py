@@ -8,8 +8,8 @@ from typing import Any
 from compiler.artifacts import PromptRow
 from compiler.schema.judges import RewardModelJudge
 from compiler.schema.model import Precision
+from compiler.schema.sampling import Sampling
 from compiler.stages.evaluate import Evaluate
-from compiler.stages.generate import Sampling
 from runtime import tasks
 from runtime.answers import Answer, Question, answer
 from runtime.context import Context, Facts

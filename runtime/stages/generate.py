@@ -13,7 +13,7 @@ from runtime.tokenizer import ChatTokenizer
 
 def run(stage: Generate, ctx: Context) -> Facts:
     """Samples the answers; facts: rows, prompts, tokens, share cut off by the length limit."""
-    policy = ctx.input(stage.policy)
+    policy = ctx.input(stage.policies[0])
     tokenizer = ChatTokenizer.load(policy / TOKENIZER)
     prompts = list(read_rows(ctx.input(stage.prompts), PromptRow))
     questions = [

@@ -23,7 +23,9 @@ def run(stage: Prompts, ctx: Context) -> Facts:
         raise ValueError(f"the split has no part {', '.join(unknown)}; it has {', '.join(sorted(stage.split.shares))}")
     if isinstance(stage.generator, Tasks):
         return _draw(stage, stage.generator, ctx)
-    return _self_prompt(stage, stage.generator, ctx)
+    if isinstance(stage.generator, SelfPrompted):
+        return _self_prompt(stage, stage.generator, ctx)
+    raise NotImplementedError(f"prompts of a generator of kind {stage.generator.kind}")
 
 
 def _draw(stage: Prompts, generator: Tasks, ctx: Context) -> Facts:
@@ -50,7 +52,7 @@ def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts
 def _sampler(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Iterator[Sample]:
     """Asks the policy for user turns. The engine is imported here: drawing tasks must not wait for torch."""
     from compiler.schema.model import Precision
-    from compiler.stages.generate import Sampling
+    from compiler.schema.sampling import Sampling
     from runtime.answers import Question, answer
     from runtime.engine.parallel import start
     from runtime.policy import TOKENIZER, open_policy

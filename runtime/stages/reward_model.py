@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
+from compiler.schema.losses import Regression
 from compiler.schema.training import num_steps
 from compiler.stages.reward_model import RewardModel
 from runtime.context import Context, Facts
@@ -65,8 +66,10 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
             )
             return [_collate([row for pair in share for row in pairs[pair]], tokenizer.pad_id) for share in shares]
 
+        pair_weight = stage.loss.bradley_terry_weight if isinstance(stage.loss, Regression) else 0.0
+
         def objective(values_BK: torch.Tensor, batch: Batch) -> LossOutput:
-            return _loss(values_BK, batch, stage.bradley_terry_weight)
+            return _loss(values_BK, batch, pair_weight)
 
         train(
             model,
@@ -97,6 +100,8 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
 
 
 def _examples(stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer) -> list[_Example]:
+    if stage.responses is None or stage.scores is None:
+        raise NotImplementedError("a reward model that learns from ratings or preferences")
     scores = {row.response_id: row for row in read_rows(ctx.input(stage.scores), ScoreRow)}
     examples = []
     for row in read_rows(ctx.input(stage.responses), ResponseRow):

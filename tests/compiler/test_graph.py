@@ -35,7 +35,7 @@ def test_every_stage_comes_after_what_it_needs() -> None:
 
 
 def test_the_order_is_as_written_where_edges_leave_it_open(tmp_path: Path) -> None:
-    mix = "{{kind: mix, data: {{{}: 1}}, count: 1, seed: 1}}"
+    mix = "{{kind: mix, rows: dialogues, data: {{{}: 1}}, count: 1, seed: 1}}"
     text = f"pipeline:\n  z: {mix.format('y')}\n  y: {mix.format('web')}\n"
     order = graph(tmp_path, text).order()
     assert order[:4] == ("web_prompts", "web", "held_out", "tokenizer")
@@ -74,7 +74,7 @@ pipeline:
   loop:
     repeat: 5
     carry: {data: answers}
-    stages: {m: {kind: mix, data: {"${data}": 1}, count: 1, seed: 1}}
+    stages: {m: {kind: mix, rows: dialogues, data: {"${data}": 1}, count: 1, seed: 1}}
     yield: {data: m}
 """
     (found,) = problems(tmp_path, text)
@@ -159,7 +159,7 @@ def test_ten_thousand_stages_compile_in_linear_time(tmp_path: Path) -> None:
         line = (
             "  p{n}: {{kind: prompts, generator: all, count: 20k, split: by_prompt, parts: [preference], seed: {n}}}\n"
             "  a{n}: {{kind: annotate, prompts: p{n}, error_rate: 0.1, seed: 1}}\n"
-            "  m{n}: {{kind: mix, data: {{a{n}: 1, {before}: 1}}, count: 1, seed: 1}}\n"
+            "  m{n}: {{kind: mix, rows: dialogues, data: {{a{n}: 1, {before}: 1}}, count: 1, seed: 1}}\n"
         )
         lines = [line.format(n=n, before=f"m{n - 1}" if n else "web") for n in range(rounds)]
         start = time.process_time()

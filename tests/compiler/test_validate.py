@@ -118,7 +118,7 @@ def test_sentences_say_what_is_and_what_must_be(tmp_path: Path, error_rate: str,
     ],
 )
 def test_counts(tmp_path: Path, count: str, good: bool) -> None:
-    text = f"pipeline:\n  m: {{kind: mix, data: {{web: 1}}, count: {count}, seed: 1}}\n"
+    text = f"pipeline:\n  m: {{kind: mix, rows: dialogues, data: {{web: 1}}, count: {count}, seed: 1}}\n"
     if good:
         check(tmp_path, text)
     else:
@@ -185,11 +185,13 @@ pipeline:
 def test_a_variable_may_stand_in_a_key(tmp_path: Path) -> None:
     check(
         tmp_path,
-        "params: {source: web}\npipeline: {m: {kind: mix, data: {'${params.source}': 1}, count: 1, seed: 1}}\n",
+        "params: {source: web}\n"
+        "pipeline: {m: {kind: mix, rows: dialogues, data: {'${params.source}': 1}, count: 1, seed: 1}}\n",
     )
     found = problems(
         tmp_path,
-        "params: {source: web}\npipeline: {m: {kind: mix, data: {'${params.source}': 1, web: 2}, count: 1, seed: 1}}\n",
+        "params: {source: web}\n"
+        "pipeline: {m: {kind: mix, rows: dialogues, data: {'${params.source}': 1, web: 2}, count: 1, seed: 1}}\n",
     )
     assert [p.code for p in found] == ["duplicate-key"]
 

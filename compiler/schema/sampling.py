@@ -1,0 +1,19 @@
+"""How answers are drawn from a language model, and which things can be asked for one."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from compiler.schema.base import Accepts, Count, Record, Share
+
+LanguageModelRef = Annotated[str, Accepts("policy", "endpoint")]
+"""Whatever writes text: a policy of this recipe, or a served model."""
+
+
+class Sampling(Record):
+    """How tokens are drawn."""
+
+    temperature: Annotated[float, Field(ge=0)]
+    """0 is greedy."""
+    top_p: Share
+    max_new_tokens: Count

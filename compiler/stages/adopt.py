@@ -1,0 +1,54 @@
+"""adopt: bring files that others made into the store, once, checked and with their hashes."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from compiler.schema.base import Count, NotIdentity, Piece
+from compiler.schema.model import ModelSpec
+from compiler.schema.sources import Checkpoint, Rows, Source, TokenizerFile
+from compiler.stages.base import Stage, TokenizerRef
+
+_SOURCES = {"tokenizer": TokenizerFile, "policy": Checkpoint}
+
+
+class Adopt(Stage):
+    """Identity is what the files say, never where they lie: the hash of their contents, or a revision that names it.
+
+    Rows are written anew in our own form; a row that has not the fields that its artifact needs is refused, with its
+    file and line.
+    """
+
+    output_field: ClassVar[str] = "artifact"
+
+    kind: Literal["adopt"]
+    artifact: Literal["documents", "topics", "prompts", "dialogues", "ratings", "preferences", "tokenizer", "policy"]
+    """What they become."""
+    name: str
+    """What they are, in a word that people know: `nvidia/HelpSteer2`."""
+    source: Source
+    model: Annotated[ModelSpec, Piece("models")] | None = None
+    """Of a policy: its shape, checked against the files when they are adopted."""
+    tokenizer: TokenizerRef | None = None
+    """Of a policy: what it speaks."""
+    files: Annotated[tuple[str, ...], Field(min_length=1), NotIdentity()]
+    """Paths and globs, relative to the file that names them, or absolute."""
+    revision: str | None = None
+    """A commit, a date, a sha256: says which contents are meant, so that a plan need not read the files. Where it is
+    absent the contents are hashed when the plan is made, and must be at hand."""
+    rows: Annotated[Count | None, NotIdentity()] = None
+    """How many there are about, for the plan."""
+    tokens: Annotated[Count | None, NotIdentity()] = None
+    """How many tokens they have about, for the plan."""
+
+    @model_validator(mode="after")
+    def _source_fits(self) -> "Adopt":
+        wanted = _SOURCES.get(self.artifact, Rows)
+        if not isinstance(self.source, wanted):
+            kinds = {TokenizerFile: "tokenizer_json or sentencepiece", Checkpoint: "huggingface, gguf or megatron"}
+            raise ValueError(
+                f"{self.artifact} are adopted from a source of kind {kinds.get(wanted, 'rows')}, not {self.source.kind}"
+            )
+        if (self.artifact == "policy") != (self.model is not None and self.tokenizer is not None):
+            raise ValueError("a policy has a `model` and a `tokenizer`; nothing else has")
+        return self

@@ -1,0 +1,18 @@
+"""export: a policy as other programs read it."""
+
+from typing import ClassVar, Literal
+
+from compiler.artifacts import Kind
+from compiler.stages.base import PolicyRef, Stage
+
+
+class Export(Stage):
+    """Hugging Face safetensors with config, tokenizer and chat template; `transformers` loads the folder."""
+
+    output: ClassVar[Kind] = Kind.CHECKPOINT
+
+    kind: Literal["export"]
+    policy: PolicyRef
+    format: Literal["huggingface"]
+    dtype: Literal["fp32", "bf16"]
+    """Of the written weights."""
