@@ -1,6 +1,6 @@
 """pretrain: next-token training from scratch or from an earlier checkpoint, in phases with batch ramps."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -19,11 +19,20 @@ class Phase(Record):
     """Source -> weight."""
     batch_ramp: Annotated[tuple[RampStep, ...], Field(min_length=1)]
     """Batch sizes and how many tokens to train at each; one entry is a constant batch."""
-    learning_rate: LearningRate
+    learning_rate: LearningRate | None = None
+    """Over this phase, and over the phases after it that have none: one schedule may span a change of blend."""
 
     def steps(self, seq_length: int) -> tuple[int, ...]:
         """Optimizer steps of each ramp entry: whole batches that come nearest to its tokens, at least one."""
         return tuple(max(1, round(ramp.tokens / (ramp.global_batch_size * seq_length))) for ramp in self.batch_ramp)
+
+
+class Schedule(NamedTuple):
+    """A stretch of steps along one schedule of the learning rate."""
+
+    rate: LearningRate
+    first_step: int
+    steps: int
 
 
 class Pretrain(Stage):
@@ -43,6 +52,24 @@ class Pretrain(Stage):
     optimizer: Annotated[Optimizer, Piece("optimizers")]
     precision: Annotated[Precision, Piece("precisions")]
     seed: Seed
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The learning rate's schedules, in the order of their steps."""
+        found: list[Schedule] = []
+        for phase in self.phases:
+            steps = sum(phase.steps(self.seq_length))
+            if phase.learning_rate is None:
+                found[-1] = found[-1]._replace(steps=found[-1].steps + steps)
+            else:
+                first = found[-1].first_step + found[-1].steps if found else 0
+                found.append(Schedule(phase.learning_rate, first, steps))
+        return tuple(found)
+
+    @model_validator(mode="after")
+    def _starts_with_a_rate(self) -> "Pretrain":
+        if self.phases[0].learning_rate is None:
+            raise ValueError("the first phase must have a `learning_rate`; later ones may go on along it")
+        return self
 
     @model_validator(mode="after")
     def _one_start(self) -> "Pretrain":

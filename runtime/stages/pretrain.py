@@ -29,8 +29,6 @@ class _Stretch:
     steps: int
     first_sample: int
     """of the phase's samples"""
-    first_step: int
-    """of the phase's steps"""
 
 
 def run(stage: Pretrain, ctx: Context) -> Facts:
@@ -39,6 +37,8 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
     stretches = _stretches(stage)
     ends = list(accumulate(stretch.steps for stretch in stretches))
     steps = ends[-1]
+    schedules = stage.schedules()
+    first_steps = [schedule.first_step for schedule in schedules]
     phase_steps = [sum(phase.steps(stage.seq_length)) for phase in stage.phases]
     with start(
         placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
@@ -55,9 +55,8 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
             return stretches[number], step - (ends[number] - stretches[number].steps)
 
         def learning_rate(step: int) -> float:
-            stretch, within = place(step)
-            rate = stage.phases[stretch.phase].learning_rate
-            return rate.at(stretch.first_step + within, phase_steps[stretch.phase])
+            schedule = schedules[bisect_right(first_steps, step) - 1]
+            return schedule.rate.at(step - schedule.first_step, schedule.steps)
 
         def micro_batches(step: int) -> list[Batch]:
             stretch, within = place(step)
@@ -96,11 +95,10 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
 def _stretches(stage: Pretrain) -> list[_Stretch]:
     stretches = []
     for number, phase in enumerate(stage.phases):
-        samples = steps = 0
+        samples = 0
         for ramp, count in zip(phase.batch_ramp, phase.steps(stage.seq_length), strict=True):
-            stretches.append(_Stretch(number, ramp.global_batch_size, count, samples, steps))
+            stretches.append(_Stretch(number, ramp.global_batch_size, count, samples))
             samples += ramp.global_batch_size * count
-            steps += count
     return stretches
 
 
