@@ -64,12 +64,16 @@ def _missing(at: ProgramStage) -> Iterator[str]:
 
 def _pieces(stage: Stage) -> Iterator[tuple[str, object]]:
     """(folder of the runtime, record) of what the stage is made of."""
-    for field, room in (("generator", "generators"), ("judge", "judges"), ("fitness", "judges")):
+    for field, room in _ROOMS:
         piece = getattr(stage, field, None)
         if piece is not None:
             yield room, piece
     if hasattr(stage, "reference"):
         yield "losses", getattr(stage, "loss", None)
+
+
+_ROOMS = (("generator", "generators"), ("judge", "judges"), ("fitness", "judges"), ("grade", "judges"))
+"""(field of a stage, folder of the runtime)"""
 
 
 @cache

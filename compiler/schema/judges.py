@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compiler.schema.base import Accepts, Record
+from compiler.schema.base import Accepts, Count, Record
 from compiler.schema.sampling import LanguageModelRef, Sampling
 
 
@@ -41,6 +41,24 @@ class LLMJudge(_Judge):
         return (f"prompts/judge_{self.rubric}.j2",)
 
 
+class LLMGrade(_Judge):
+    """A model grades each answer by itself (MT-Bench's way); the score is the grade."""
+
+    kind: Literal["llm_grade"]
+    model: LanguageModelRef
+    rubric: Literal["helpfulness", "correctness", "code"]
+    """What the judge is asked to look at: `templates/prompts/grade_<rubric>.j2`."""
+    highest: Count
+    """Grades are 1 to this."""
+    show_reference: bool
+    """Show the judge the prompt's reference answer, where it has one."""
+    sampling: Sampling
+
+    def templates(self) -> tuple[str, ...]:
+        """The question."""
+        return (f"prompts/grade_{self.rubric}.j2",)
+
+
 Attribute = Literal["helpfulness", "correctness", "coherence", "complexity", "verbosity"]
 """HelpSteer's attributes."""
 
@@ -56,4 +74,4 @@ class RewardModelJudge(_Judge):
     """The judge is silent on families where the reward model's held-out pair accuracy is below this."""
 
 
-Judge = Annotated[GroundTruth | LLMJudge | RewardModelJudge, Field(discriminator="kind")]
+Judge = Annotated[GroundTruth | LLMJudge | LLMGrade | RewardModelJudge, Field(discriminator="kind")]

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from compiler.artifacts import Kind
 from compiler.schema.base import Count, Piece, Seed
-from compiler.schema.judges import RewardModelJudge
+from compiler.schema.judges import LLMGrade, RewardModelJudge
 from compiler.schema.sampling import LanguageModelRef
 from compiler.stages.base import PromptsRef, Stage
 
@@ -19,4 +19,10 @@ class Evaluate(Stage):
     prompts: PromptsRef
     max_new_tokens: Count
     reward: Annotated[RewardModelJudge, Piece("judges")] | None = None
+    grade: Annotated[LLMGrade, Piece("judges")] | None = None
+    """Mean grade of the greedy answers, by a model that judges them."""
     seed: Seed
+
+    def templates(self) -> tuple[str, ...]:
+        """What the grader is asked."""
+        return self.grade.templates() if self.grade else ()
