@@ -36,13 +36,13 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
         name=plan.name,
         cluster=plan.cluster.name,
         cores=plan.cores,
-        jobs=tuple(_job(stage, stages, store) for stage in plan.stages),
+        jobs=tuple(_job(stage, stages, store, plan.urgency.get(stage.label, 0.0)) for stage in plan.stages),
     ).model_dump_json(indent=1)
     files[PLAN] = json.dumps(plan_json(plan), indent=1)
     return Bundle(plan.name, {**files, **extra})
 
 
-def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path) -> RunJob:
+def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, urgency: float) -> RunJob:
     return RunJob(
         label=stage.label,
         kind=stage.kind,
@@ -53,7 +53,7 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path) -
         artifact=str(artifact_path(store, stage.kind, stage.fingerprint)),
         ranks=stage.placement.layout.world_size,
         cores=stage.cores,
-        urgency=stage.urgency,
+        urgency=urgency,
         planned_s=stage.wall_s,
     )
 

@@ -1,7 +1,7 @@
 """Pass 5, (StageGraph, Cluster, Inventory) -> Plan: every stage with its identity, cost, action and reason."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -42,7 +42,6 @@ class PlannedStage:
     speed_wall_s: float
     """By the cluster's speeds alone, before correction by earlier stages."""
     basis: str
-    urgency: float = 0.0
 
     @property
     def cores(self) -> int:
@@ -60,6 +59,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     wall_s: float
     """Of the whole run, stages side by side within the cores."""
+    urgency: Mapping[str, float]
+    """Of each stage that runs: seconds from its start to the end of the longest chain behind it."""
 
     @property
     def to_run(self) -> tuple[PlannedStage, ...]:
@@ -85,14 +86,7 @@ def make_plan(graph: StageGraph, cluster: Cluster, inventory: Inventory, *, core
         for stage in planned
         if stage.action == "run"
     ]
-    ranks = urgency(slots)
-    return Plan(
-        graph.name,
-        cluster,
-        cores,
-        tuple(replace(stage, urgency=ranks.get(stage.label, 0.0)) for stage in planned),
-        makespan(slots, cores),
-    )
+    return Plan(graph.name, cluster, cores, tuple(planned), makespan(slots, cores), urgency(slots))
 
 
 @dataclass(frozen=True)
@@ -142,8 +136,7 @@ def _planned(
 ) -> PlannedStage:
     kind = str(stage.identity["kind"])
     placement = graph.stage(stage.label).placement
-    ranks = placement.layout.world_size
-    cost = cost_of(stage.stage, work, ranks, cluster.cpu, fixes)
+    cost = cost_of(stage.stage, work, placement.layout.world_size, cluster.cpu, fixes)
     if action == "reuse":
         reason = why_reused(inventory.records[stage.fingerprint], now)
     elif action == "skip":
@@ -166,7 +159,7 @@ def _planned(
         work,
         _parameters_of(stage, graph),
         round(cost.wall_s, 2),
-        round(cost_of(stage.stage, work, ranks, cluster.cpu, {}).wall_s, 3),
+        round(cost.speed_wall_s, 3),
         cost.basis,
     )
 

@@ -13,6 +13,8 @@ class Cost(NamedTuple):
     """Planned seconds and what they rest on."""
 
     wall_s: float
+    speed_wall_s: float
+    """By the cluster's speeds alone, before correction by earlier stages."""
     basis: str
     """`cluster` or `3 earlier stages of this kind`."""
 
@@ -23,8 +25,8 @@ def cost_of(stage: Stage, work: Work, ranks: int, speed: CpuSpeed, corrections: 
     kind = str(getattr(stage, "kind", ""))
     if kind in corrections:
         factor, count = corrections[kind]
-        return Cost(estimate * factor, f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind")
-    return Cost(estimate, "cluster")
+        return Cost(estimate * factor, estimate, f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind")
+    return Cost(estimate, estimate, "cluster")
 
 
 def corrections(inventory: Inventory) -> dict[str, tuple[float, int]]:
