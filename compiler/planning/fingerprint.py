@@ -14,11 +14,8 @@ from compiler.stages.refs import replace_refs
 
 def identity(stage: Stage, fingerprint_of: Callable[[str], str]) -> dict[str, Any]:
     """What is hashed, as plain JSON values: the whole record with refs replaced, its version, its templates."""
-    hashed = {
-        name: value
-        for name, value in replace_refs(stage, fingerprint_of).items()
-        if name not in not_identity(type(stage))
-    }
+    hidden = not_identity(type(stage))
+    hashed = {name: value for name, value in replace_refs(stage, fingerprint_of).items() if name not in hidden}
     return {
         **hashed,
         "version": stage.version,

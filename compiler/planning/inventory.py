@@ -1,11 +1,16 @@
 """What a store holds, as a value: the records of its sealed artifacts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import nlargest
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from compiler.artifacts import ArtifactRecord
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -14,9 +19,32 @@ class Inventory:
 
     records: Mapping[str, ArtifactRecord]
 
-    def relatives(self, kind: str) -> tuple[ArtifactRecord, ...]:
-        """Every sealed artifact of this stage kind."""
-        return tuple(record for record in self.records.values() if record.kind == kind)
+    def relatives(self, kind: str, label: str) -> Sequence[ArtifactRecord]:
+        """The latest sealed artifacts of this stage kind and label; of the kind alone, where the label is new."""
+        return self._by_label.get((kind, label)) or self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_label(self) -> Mapping[tuple[str, str], Sequence[ArtifactRecord]]:
+        return _latest(((record.kind, record.label), record) for record in self.records.values())
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[ArtifactRecord]]:
+        return _latest((record.kind, record) for record in self.records.values())
+
+
+_MOST_RELATIVES = 50
+
+
+def _latest(records: Iterable[tuple[K, ArtifactRecord]]) -> Mapping[K, Sequence[ArtifactRecord]]:
+    """The last sealed of each group, latest first: as many as say enough of what has changed."""
+    groups: dict[K, list[ArtifactRecord]] = {}
+    for key, record in records:
+        groups.setdefault(key, []).append(record)
+    return {key: nlargest(_MOST_RELATIVES, group, key=_sealed) for key, group in groups.items()}
+
+
+def _sealed(record: ArtifactRecord) -> str:
+    return str(record.provenance.get("sealed", ""))
 
 
 EMPTY = Inventory(MappingProxyType({}))

@@ -23,7 +23,7 @@ def why_run(label: str, kind: str, identity: Mapping[str, Any], inventory: Inven
 
     `names` gives the labels of fingerprints in this program, so that a changed input is called by its name.
     """
-    relatives = [record for record in inventory.relatives(kind) if record.label == label] or inventory.relatives(kind)
+    relatives = inventory.relatives(kind, label)
     if not relatives:
         return "new"
     differences = min((list(_differences("", record.stage, identity)) for record in relatives), key=len)
