@@ -24,6 +24,7 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
+	$(BIN)/python -P benchmarks/planning.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
