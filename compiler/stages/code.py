@@ -41,5 +41,6 @@ class Code(Stage):
     seed: Seed
 
     def templates(self) -> tuple[str, ...]:
-        """One for each operator, and the coder's."""
-        return (*(f"prompts/code_{operator}.j2" for operator in sorted(self.operators)), "prompts/code_solution.j2")
+        """One for each operator, the coder's, and what the judge of fitness asks."""
+        breeding = (f"prompts/code_{operator}.j2" for operator in sorted(self.operators))
+        return (*breeding, "prompts/code_solution.j2", *self.fitness.templates())
