@@ -112,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--rank", type=int, default=0)
 
     verb("schema", _schema, "print the JSON Schema of specs, for editors")
+    errors = verb("errors", _errors, "say what a problem's code means, with an example")
+    errors.add_argument("code", nargs="?", metavar="CODE", help="the word in brackets; without it all are listed")
     return parser
 
 
@@ -301,6 +303,23 @@ def _schema(_: argparse.Namespace) -> int:
     from compiler.schema.json_schema import spec_json_schema
 
     print(json.dumps(spec_json_schema(), indent=1))
+    return 0
+
+
+def _errors(arguments: argparse.Namespace) -> int:
+    from compiler.codes import PAGES
+    from compiler.errors import did_you_mean
+    from compiler.terminal.codes import list_of_codes, page_text
+
+    if arguments.code is None:
+        print(list_of_codes())
+        return 0
+    code = next((code for code in PAGES if code == arguments.code.strip("[]")), None)
+    if code is None:
+        raise UserError(
+            f"no code {arguments.code!r}; {did_you_mean(arguments.code, PAGES) or 'rung errors lists them'}"
+        )
+    print(page_text(code))
     return 0
 
 

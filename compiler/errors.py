@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from compiler.codes import Code
+
 
 @dataclass(frozen=True, order=True)
 class Span:
@@ -25,7 +27,7 @@ class Problem:
     path: str
     """The field, as `pipeline.rpo.stages.train.loss.beta`; empty for the whole file."""
     message: str
-    code: str
+    code: Code
     """Stable name of the kind of problem: `unknown-key`, `duplicate-key`, `wrong-artifact`, ..."""
     hint: str = ""
     related: tuple[tuple[Span, str], ...] = field(default=())

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.codes import Code
 from compiler.errors import did_you_mean
 from compiler.reading.overrides import apply_overrides
 from compiler.reading.parse import parse
@@ -166,7 +167,7 @@ def _parse_file(file: Path, asked: Place | None, problems: Problems) -> Table | 
 def _read_text(file: Path, asked: Place | None, problems: Problems) -> str | None:
     shown = _shown(file)
 
-    def refuse(message: str, code: str, hint: str = "", place: Place | None = None) -> None:
+    def refuse(message: str, code: Code, hint: str = "", place: Place | None = None) -> None:
         problems.add(place or asked or (shown, 1, 1), "" if asked is None else "use", message, code, hint=hint)
 
     try:

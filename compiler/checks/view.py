@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from compiler.codes import Code
 from compiler.elaborate import ProgramStage
 from compiler.reading.problems import Problems
 from compiler.reading.tree import Place, find
@@ -20,7 +21,7 @@ class View:
         stage: ProgramStage,
         field: str,
         message: str,
-        code: str,
+        code: Code,
         *,
         hint: str = "",
         related: tuple[tuple[Place, str], ...] = (),
@@ -31,7 +32,7 @@ class View:
         used = ((ref.used, "used here"),) if ref and ref.used and ref.used != at else ()
         self.problems.add(at, f"{stage.path}.{field}", message, code, hint=hint, related=related + used)
 
-    def blame_key(self, stage: ProgramStage, field: str, message: str, code: str, *, hint: str = "") -> None:
+    def blame_key(self, stage: ProgramStage, field: str, message: str, code: Code, *, hint: str = "") -> None:
         """Notes what is wrong with the key of an entry."""
         entry = find(stage.tree, field)
         self.problems.add(entry.at if entry else stage.at, f"{stage.path}.{field}", message, code, hint=hint)

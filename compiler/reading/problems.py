@@ -1,5 +1,6 @@
 """The problems that a pass has found so far; the one value that a pass fills as it goes."""
 
+from compiler.codes import Code
 from compiler.errors import Problem, SpecError
 from compiler.reading.tree import Node, Place, span
 
@@ -18,7 +19,7 @@ class Problems:
         at: Place | None,
         path: str,
         message: str,
-        code: str,
+        code: Code,
         *,
         hint: str = "",
         related: tuple[tuple[Place, str], ...] = (),
@@ -36,7 +37,7 @@ class Problems:
         node: Node,
         path: str,
         message: str,
-        code: str,
+        code: Code,
         *,
         hint: str = "",
         related: tuple[tuple[Place, str], ...] = (),

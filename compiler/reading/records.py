@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
+from compiler.codes import Code
 from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import Rename, pieces_of, rename_refs
@@ -73,7 +74,7 @@ def extend(model: Table, models: Mapping[str, Table], problems: Problems, path: 
     return without(model._replace(entries=entries), "extends")
 
 
-def _wrong_extends(node: Node, chain: Sequence[Table], models: Mapping[str, Table]) -> tuple[str, str, str] | None:
+def _wrong_extends(node: Node, chain: Sequence[Table], models: Mapping[str, Table]) -> tuple[str, Code, str] | None:
     """Message, code and hint, if the value of `extends` leads nowhere."""
     name = node.value if isinstance(node, Scalar) else None
     if not isinstance(name, str):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from compiler.codes import Code
 from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import accepts, hint_below, hints_of, kinds_of, pieces_of, record_type_at
@@ -194,7 +195,7 @@ _RANGES = {
 }
 
 
-def _wanted(spot: _Spot, error: str, ctx: dict[str, Any], msg: str) -> tuple[str, str]:
+def _wanted(spot: _Spot, error: str, ctx: dict[str, Any], msg: str) -> tuple[str, Code]:
     """What the value must be, and the code of the problem."""
     if error == "literal_error":
         choices = [str(choice) for choice in _choices(spot.hint)]
