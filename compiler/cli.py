@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except SpecError as error:
-        return _show_problems(error, as_json=getattr(arguments, "json", False))
+        return _show_problems(
+            error, as_json=getattr(arguments, "json", False), overrides=getattr(arguments, "overrides", ())
+        )
     except UserError as error:
         print(f"rung: {error}", file=sys.stderr)
         return USER_ERROR
@@ -342,25 +345,13 @@ def _console(*, stderr: bool = False) -> "Console":
     return console if console.is_terminal else Console(stderr=stderr, width=180)
 
 
-def _show_problems(error: Any, *, as_json: bool) -> int:
+def _show_problems(error: Any, *, as_json: bool, overrides: Sequence[str]) -> int:
+    from compiler.terminal.problems import problems_json, show_problems
+
     if as_json:
-        problems = [
-            {
-                "file": problem.span.file if problem.span else None,
-                "line": problem.span.line if problem.span else None,
-                "column": problem.span.column if problem.span else None,
-                "path": problem.path,
-                "code": problem.code,
-                "message": problem.message,
-                "hint": problem.hint,
-            }
-            for problem in error.problems
-        ]
-        print(json.dumps({"problems": problems}))
+        print(json.dumps({"problems": problems_json(error, overrides)}))
     else:
-        print(error, file=sys.stderr)
-        many = len(error.problems)
-        print(f"{many} problem{'s' if many > 1 else ''}", file=sys.stderr)
+        show_problems(_console(stderr=True), error, overrides)
     return USER_ERROR
 
 

@@ -1,5 +1,6 @@
 """What is wrong with a spec, and where: spans, problems, and the one exception that carries them all."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -38,7 +39,7 @@ class Problem:
         lines = [f"{place}{self.path + ': ' if self.path else ''}{self.message} [{self.code}]"]
         lines += [f"    hint: {self.hint}"] if self.hint else []
         lines += [f"    {span}: {word}" for span, word in self.related]
-        return "\n".join(lines)
+        return "\n".join(map(visible, lines))
 
 
 class SpecError(Exception):
@@ -61,3 +62,15 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"choose from {', '.join(known)}" if 0 < len(known) <= 30 else ""
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal would obey or hide written out: control characters, overrides of direction."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(f"<U+{ord(letter):04X}>" if _is_hidden(letter) else letter for letter in text)
+
+
+def _is_hidden(letter: str) -> bool:
+    # The zero-width joiner holds emoji together; it hides nothing.
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp") and letter != "\u200d"

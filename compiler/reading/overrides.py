@@ -36,7 +36,8 @@ def _read(text: str, number: int, problems: Problems) -> _Override | None:
     if not equals or not path.strip():
         problems.add(at, "", f"{text!r} is no override", "bad-override", hint="write --set path=value")
         return None
-    value = _value(written.strip(), (FILE, number, len(path) + 2), problems)
+    start = len(text) - len(written.lstrip()) + 1
+    value = _value(written.strip(), (FILE, number, start), problems)
     return None if value is None else _Override(path.strip(), at, value)
 
 
@@ -60,16 +61,19 @@ def _value(text: str, at: Place, problems: Problems) -> Node | None:
 
 def _moved(node: Node, start: Place) -> Node:
     """The tree with places counted from where the value begins on the command line."""
-    at = (start[0], start[1], start[2] + node.at[2] - 1)
+    at = _moved_place(node.at, start)
     if isinstance(node, Scalar):
         return node._replace(at=at)
     if isinstance(node, Listing):
         return Listing(tuple(_moved(item, start) for item in node.items), at)
     entries = {
-        key: Entry((start[0], start[1], start[2] + entry.at[2] - 1), _moved(entry.value, start))
-        for key, entry in node.entries.items()
+        key: Entry(_moved_place(entry.at, start), _moved(entry.value, start)) for key, entry in node.entries.items()
     }
     return Table(entries, at)
+
+
+def _moved_place(at: Place, start: Place) -> Place:
+    return (start[0], start[1], start[2] + at[2] - 1) if at[1] == 1 else start
 
 
 def _apply(root: Table, override: _Override, problems: Problems) -> Table:
