@@ -1,5 +1,6 @@
 """A kind is a file name; what is declared is implemented and tested."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,7 @@ from typing import get_args
 import pytest
 
 import compiler.stages
+from compiler.cli import main
 from compiler.schema.generators import Family, Generator
 from compiler.schema.judges import Judge
 from compiler.schema.losses import Loss
@@ -46,6 +48,13 @@ def test_every_kind_has_its_file(union: object, folder: str, besides: tuple[str,
 
 def test_every_task_family_has_its_file() -> None:
     assert set(get_args(Family)) == modules("runtime/tasks", "base", "words")
+
+
+def test_every_verb_has_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    verbs = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    assert verbs == modules("compiler/commands", "mistakes", "past_runs")
 
 
 def test_every_stage_kind_has_a_test() -> None:

@@ -1,0 +1,1 @@
+"""What each command does: `compiler/commands/<verb>.py` has `run(arguments)`, which answers the exit status."""

@@ -1,0 +1,17 @@
+"""The past run that a command line names."""
+
+import argparse
+from pathlib import Path
+
+from compiler.commands.mistakes import UserError
+from compiler.errors import did_you_mean
+from compiler.runs.layout import find_run
+
+
+def named_run(arguments: argparse.Namespace) -> Path:
+    """The directory of the run that the arguments `run` and `store` name."""
+    run = find_run(arguments.store, arguments.run)
+    if run is None:
+        names = [path.name for path in (arguments.store / "runs").glob("*")]
+        raise UserError(f"no run {arguments.run!r} under {arguments.store}; {did_you_mean(arguments.run, names)}")
+    return run
