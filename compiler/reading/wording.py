@@ -13,6 +13,7 @@ from compiler.reading.problems import Problems, used_here
 from compiler.reading.scalars import read_scalar
 from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe, kind_word
 from compiler.schema.base import Record
+from compiler.schema.described import descriptions
 from compiler.schema.model import Layout
 
 
@@ -254,8 +255,8 @@ def _is_number(text: str) -> bool:
 
 
 def _description(record_type: type[Record] | None, field: str) -> str:
-    info = record_type.model_fields.get(field) if record_type else None
-    return info.description.strip().rstrip(".,") if info and info.description else ""
+    text = descriptions(record_type).get(field, "") if record_type else ""
+    return text.rstrip(".,")
 
 
 def _unknown_key_hint(spot: _Spot, more_keys: Sequence[str]) -> str:
