@@ -14,10 +14,10 @@ one tokenizer and shape along each lineage, scores of the right responses, exams
 that divide.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-
-import networkx as nx
+from typing import TypeAlias
 
 from compiler.artifacts import Kind
 from compiler.checks.arithmetic import check_arithmetic
@@ -33,17 +33,21 @@ from compiler.reading.scopes import Visible
 from compiler.reading.tree import Place, Scalar
 from compiler.schema.model import ModelSpec
 
+Edges: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Label -> the labels at the other end of its edges."""
+
 
 class StageGraph:
     """The stages of a program and the edges between them; nothing in it changes."""
 
     def __init__(
-        self, program: Program, edges: "nx.DiGraph[str]", order: Sequence[str], lineages: Mapping[str, Lineage]
+        self, program: Program, upstream: Edges, order: Sequence[str], lineages: Mapping[str, Lineage]
     ) -> None:
         self.name = program.name
         self.params = program.params
         self._stages = {stage.label: stage for stage in program.stages}
-        self._edges = nx.freeze(edges)
+        self._upstream = upstream
+        self._downstream = _reversed(upstream)
         self._order = tuple(order)
         self._lineages = lineages
 
@@ -67,19 +71,19 @@ class StageGraph:
 
     def upstream(self, label: str) -> Sequence[str]:
         """The stages that this one refers to."""
-        return tuple(self._edges.predecessors(label))
+        return self._upstream[label]
 
     def downstream(self, label: str) -> Sequence[str]:
         """The stages that refer to this one."""
-        return tuple(self._edges.successors(label))
+        return self._downstream[label]
 
     def ancestors(self, label: str) -> frozenset[str]:
         """Everything that this stage rests on."""
-        return frozenset(nx.ancestors(self._edges, label))
+        return _reached(label, self._upstream)
 
     def descendants(self, label: str) -> frozenset[str]:
         """Everything that rests on this stage."""
-        return frozenset(nx.descendants(self._edges, label))
+        return _reached(label, self._downstream)
 
     def policy_model(self, label: str) -> ModelSpec:
         """The shape of the model that this stage makes (a policy or a reward model)."""
@@ -95,10 +99,14 @@ def build_graph(program: Program) -> StageGraph:
     problems = Problems()
     stages = {stage.label: stage for stage in program.stages}
     _check_refs(program, stages, problems)
-    edges = _edges(program, stages)
-    _check_cycles(edges, stages, problems)
+    upstream = _upstream(program, stages)
+    order = _order(upstream)
+    if len(order) < len(stages):
+        # Imported here: networkx takes longer to load than a few hundred stages to compile.
+        from compiler.checks.circles import note_circles
+
+        note_circles(upstream, stages, problems)
     problems.raise_any()
-    order = _order(edges, program)
     view = View({label: stages[label] for label in order}, problems)
     lineages = trace_lineage(view)
     check_lineage(view, lineages)
@@ -107,7 +115,7 @@ def build_graph(program: Program) -> StageGraph:
     check_arithmetic(view, lineages)
     check_claims(view)
     problems.raise_any()
-    return StageGraph(program, edges, order, lineages)
+    return StageGraph(program, upstream, order, lineages)
 
 
 # --- refs --------------------------------------------------------------------------------------------------------
@@ -258,37 +266,44 @@ _PLURAL = frozenset(
 # --- edges -------------------------------------------------------------------------------------------------------
 
 
-def _edges(program: Program, stages: Mapping[str, ProgramStage]) -> "nx.DiGraph[str]":
-    edges: nx.DiGraph[str] = nx.DiGraph()
-    edges.add_nodes_from(stage.label for stage in program.stages)
-    edges.add_edges_from(
-        (ref.label, stage.label) for stage in program.stages for ref in stage.refs if ref.label in stages
-    )
-    return edges
+def _upstream(program: Program, stages: Mapping[str, ProgramStage]) -> Edges:
+    return {
+        stage.label: tuple(dict.fromkeys(ref.label for ref in stage.refs if ref.label in stages))
+        for stage in program.stages
+    }
 
 
-def _order(edges: "nx.DiGraph[str]", program: Program) -> Sequence[str]:
-    written = {stage.label: number for number, stage in enumerate(program.stages)}
-    return tuple(nx.lexicographical_topological_sort(edges, key=written.__getitem__))
+def _reversed(edges: Edges) -> Edges:
+    found: dict[str, list[str]] = {label: [] for label in edges}
+    for label, others in edges.items():
+        for other in others:
+            found[other].append(label)
+    return {label: tuple(others) for label, others in found.items()}
 
 
-def _check_cycles(edges: "nx.DiGraph[str]", stages: Mapping[str, ProgramStage], problems: Problems) -> None:
-    for component in list(nx.strongly_connected_components(edges)):
-        first = min(component, key=lambda label: stages[label].at)
-        if len(component) == 1 and not edges.has_edge(first, first):
-            continue
-        circle = [label.partition("@")[0] for label in _circle(edges, component, first)]
-        message = f"needs itself: {' -> '.join([*circle, circle[0]])}"
-        hint = "each stage is followed by one that needs it"
-        problems.add(stages[first].at, stages[first].path, message, "cycle", hint=hint)
+def _reached(label: str, edges: Edges) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = [label]
+    while waiting:
+        new = set(edges[waiting.pop()]) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
 
 
-def _circle(edges: "nx.DiGraph[str]", component: set[str], first: str) -> Iterator[str]:
-    """A shortest circle through `first`, as stages each needed by the next."""
-    inside = edges.subgraph(component)
-    ends = set(inside.predecessors(first))
-    if first in ends:
-        yield first
-        return
-    paths = nx.single_source_shortest_path(inside, first)
-    yield from min((paths[end] for end in ends), key=len)
+def _order(upstream: Edges) -> Sequence[str]:
+    """Of the stages whose inputs are all there, always the one that was written first; circles are left out."""
+    written = list(upstream)
+    number = {label: index for index, label in enumerate(written)}
+    missing = {label: len(needs) for label, needs in upstream.items()}
+    downstream = _reversed(upstream)
+    ready = [number[label] for label, count in missing.items() if count == 0]
+    order = []
+    while ready:
+        label = written[heapq.heappop(ready)]
+        order.append(label)
+        for after in downstream[label]:
+            missing[after] -= 1
+            if missing[after] == 0:
+                heapq.heappush(ready, number[after])
+    return order
