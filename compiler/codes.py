@@ -26,6 +26,7 @@ Code: TypeAlias = Literal[
     "not-yaml",
     "not-yet",
     "out-of-range",
+    "outside-folder",
     "swept-report",
     "tag",
     "too-few",
@@ -353,6 +354,24 @@ pipeline:
         """\
 pipeline:
   web_2: {kind: annotate, prompts: web_prompts, error_rate: 0.1, seed: 1}
+""",
+    ),
+    "outside-folder": Page(
+        "a used file lies outside the recipe's folders",
+        "A relative path under `use` stays within the folder above the recipe's own, links followed: so a recipe in "
+        "specs/experiments reaches specs/models, and a slip of dots reads nothing else. What really lies elsewhere is "
+        "named by its absolute path.",
+        """\
+rung: 1
+name: tiny
+use: [‸../../../elsewhere/shapes.yaml]
+pipeline: {}
+""",
+        """\
+rung: 1
+name: tiny
+use: [/elsewhere/shapes.yaml]
+pipeline: {}
 """,
     ),
     "swept-report": Page(

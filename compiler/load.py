@@ -8,6 +8,7 @@ YAML 1.2 scalars, no duplicate keys, no tags, no merge keys, bounded aliases. Fi
 sections; equal names clash. `overrides` (`--set path=value`) replace values and are checked like the file.
 """
 
+import codecs
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def load(spec: Path, overrides: Sequence[str] = ()) -> Document:
     """Reads a spec; raises SpecError with every mistake that hides its values."""
     problems = Problems()
     reader = _Reader(problems)
-    root = reader.read(spec, None, ())
+    root = reader.read(spec, None, (), _reach(spec))
     if root is not None:
         root = apply_overrides(root, overrides, problems)
     problems.raise_any()
@@ -62,8 +63,11 @@ class _Reader:
         self.read_files: list[Path] = []
         self._problems = problems
 
-    def read(self, file: Path, asked: Place | None, chain: tuple[Path, ...]) -> Table | None:
-        """The merged tree, or nothing where the file was read before or cannot be read."""
+    def read(self, file: Path, asked: Place | None, chain: tuple[Path, ...], reach: Path) -> Table | None:
+        """The merged tree, or nothing where the file was read before or cannot be read.
+
+        `reach` is the folder that relative paths of this file may not leave.
+        """
         real = _resolved(file)
         if real in chain:
             names = " -> ".join(_shown(path) for path in (*chain[chain.index(real) :], real))
@@ -80,10 +84,24 @@ class _Reader:
             return None
         merged = without(root, "use")
         for path, place in _used_files(root, self._problems):
-            part = self.read(file.parent / path, place, (*chain, real))
+            used = file.parent / path
+            absolute = Path(path).is_absolute()
+            if not absolute and not _resolved(used).is_relative_to(reach):
+                message = f"{_shown(used)} lies outside {_shown(reach)}"
+                self._problems.add(place, "use", message, "outside-folder", hint=_OUTSIDE_HINT)
+                continue
+            part = self.read(used, place, (*chain, real), _reach(used) if absolute else reach)
             if part is not None:
                 merged = _merge(_contribution(part, self._problems), merged, self._problems)
         return merged
+
+
+_OUTSIDE_HINT = "write the absolute path if you mean it"
+
+
+def _reach(file: Path) -> Path:
+    """The folder above the file's own: from specs/experiments one reaches specs/models, and no further."""
+    return _resolved(file.parent).parent
 
 
 def _used_files(root: Table, problems: Problems) -> list[tuple[str, Place]]:
@@ -188,10 +206,12 @@ def _read_text(file: Path, asked: Place | None, problems: Problems) -> str | Non
         refuse(f"{shown} is larger than {_LARGEST_FILE_BYTES // 1_000_000} MB", "too-large")
         return None
     try:
-        return content.decode("utf-8-sig")
+        content = content.removeprefix(codecs.BOM_UTF8)
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        before = content[: error.start].decode("utf-8")
+        line = before.count("\n") + 1
+        column = len(before) - before.rfind("\n")
         refuse(f"{shown} is not UTF-8", "not-utf8", "save it as UTF-8", (shown, line, column))
         return None
 

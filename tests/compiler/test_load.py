@@ -261,3 +261,29 @@ def test_a_misspelt_path_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         load(write(tmp_path, _SPEC), ["params.ruonds=1"])
     assert "params.rounds" in error.value.problems[0].hint
+
+
+def test_a_used_file_stays_within_the_folder_above_the_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "specs" / "experiments" / "r.yaml"
+    for folder in ("specs/experiments", "specs/models", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "elsewhere" / "m.yaml").write_text("use: [n.yaml]\nmodels: {m: {}}\n")
+    (tmp_path / "elsewhere" / "n.yaml").write_text("models: {n: {}}\n")
+    (tmp_path / "specs" / "models" / "m.yaml").write_text("models: {m: {}}\n")
+    (tmp_path / "specs" / "models" / "link.yaml").symlink_to(tmp_path / "elsewhere" / "n.yaml")
+
+    def codes(*used: str) -> list[str]:
+        recipe.write_text(f"rung: 1\nname: r\nuse: {list(used)}\npipeline: {{}}\n")
+        try:
+            load(recipe)
+        except SpecError as error:
+            return [problem.code for problem in error.problems]
+        return []
+
+    assert codes("../models/m.yaml") == []
+    assert codes("../../elsewhere/m.yaml") == ["outside-folder"]
+    assert codes("../models/link.yaml") == ["outside-folder"]
+    assert codes(str(tmp_path / "elsewhere" / "m.yaml")) == []
+    monkeypatch.chdir(recipe.parent)
+    recipe.write_text("rung: 1\nname: r\nuse: [../models/m.yaml]\npipeline: {}\n")
+    assert load(Path("r.yaml")).files
