@@ -19,10 +19,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from compiler.artifacts import Message
 from compiler.render import render, template_text
 
-PAD, END, END_OF_TEXT = "<|pad|>", "<|end|>", "<|endoftext|>"
+PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = get_args(Role)
-SPECIAL_TOKENS = (PAD, *(f"<|{role}|>" for role in ROLES), END, END_OF_TEXT)
 
 _FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
 _WORDS = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -44,11 +43,23 @@ class ChatLayout:
     """What a chat template writes around each turn. A turn ends with the end token."""
 
     markers: Mapping[str, str]
-    """Role -> the text before a turn, up to its last special token."""
+    """Role -> the text before a turn, without the spaces that follow."""
     lead: Mapping[str, str]
-    """Role -> plain text between the marker and the turn's words: tokenized together with them."""
+    """Role -> spaces between the marker and the turn's words: tokenized together with them."""
     generation_prompt: str
     """What asks the assistant for its turn: its marker, without the lead, which the model writes itself."""
+    end: str = "<|end|>"
+    """The token that ends a turn."""
+    tail: str = ""
+    """Plain text between the turn's words and the end token: tokenized together with the words."""
+    opening: str = ""
+    """What stands before a conversation that has no system turn."""
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Padding, what the template writes in angle brackets, and the end of a document."""
+        written = "".join([*(self.markers[role] for role in ROLES), self.opening, self.end])
+        return tuple(dict.fromkeys([PAD, *_SPECIAL.findall(written), END_OF_TEXT]))
 
 
 class ChatTokenizer:
@@ -56,17 +67,17 @@ class ChatTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, layout: ChatLayout) -> None:
         self._tokenizer = tokenizer
-        self._lead = layout.lead
+        self._lead, self._tail = layout.lead, layout.tail
         self._tokenizer.encode_special_tokens = False
         self._markers = {role: self._plain_ids(text) for role, text in layout.markers.items()}
         self._generation_prompt = self._plain_ids(layout.generation_prompt)
-        self._specials = {token: self._plain_ids(token) for token in (PAD, END, END_OF_TEXT)}
+        self._opening = self._plain_ids(layout.opening)
+        (self.pad_id,) = self._plain_ids(PAD)
+        (self.end_id,) = self._plain_ids(layout.end)
+        (self.end_of_text_id,) = self._plain_ids(END_OF_TEXT)
         # From here on `<|end|>` in somebody's words is seven signs, not the end of their turn.
         self._tokenizer.encode_special_tokens = True
         self.vocab_size: int = tokenizer.get_vocab_size()
-        (self.pad_id,) = self._specials[PAD]
-        (self.end_id,) = self._specials[END]
-        (self.end_of_text_id,) = self._specials[END_OF_TEXT]
 
     @staticmethod
     def load(folder: Path) -> "ChatTokenizer":
@@ -76,15 +87,15 @@ class ChatTokenizer:
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """All turns, then the marker that asks the assistant to speak."""
-        return [token for message in messages for token in self._turn(message)] + self._generation_prompt
+        return [*self._turns(messages), *self._generation_prompt]
 
     def encode_dialogue(self, messages: Sequence[Message], answer_ids: Sequence[int] | None = None) -> Encoded:
         """All turns and what is to be learnt; with `answer_ids` the last turn's tokens are exactly these."""
         spoken: list[Sequence[int]] = [self._spoken(message) for message in messages]
         if answer_ids is not None:
             spoken[-1] = answer_ids
-        ids: list[int] = []
-        mask: list[int] = []
+        ids = self._before(messages)
+        mask = [0] * len(ids)
         for message, words in zip(messages, spoken, strict=True):
             marker = self._markers[message.role]
             ids += [*marker, *words]
@@ -93,27 +104,33 @@ class ChatTokenizer:
 
     def encode_document(self, messages: Sequence[Message]) -> list[int]:
         """A conversation as pretraining reads it: all turns, then the token that ends the document."""
-        return [*(token for message in messages for token in self._turn(message)), self.end_of_text_id]
+        return [*self._turns(messages), self.end_of_text_id]
 
     def encode_answer(self, text: str) -> list[int]:
         """An assistant's turn as a model would have sampled it, end token included."""
         return self._spoken(Message(role="assistant", content=text))
 
     def opening(self, role: Role) -> list[int]:
-        """The marker after which a model writes a turn of this role."""
-        return list(self._markers[role])
+        """What stands before a conversation's first turn, where it is of this role."""
+        return [*([] if role == "system" else self._opening), *self._markers[role]]
 
     def decode(self, ids: Sequence[int], role: Role = "assistant") -> str:
         """The words of one turn, without its end token."""
-        words = ids[:-1] if ids and ids[-1] == self.end_id else ids
-        text: str = self._tokenizer.decode(list(words), skip_special_tokens=False)
-        return text.removeprefix(self._lead[role])
+        ended = bool(ids) and ids[-1] == self.end_id
+        text: str = self._tokenizer.decode(list(ids[:-1] if ended else ids), skip_special_tokens=False)
+        return text.removeprefix(self._lead[role]).removesuffix(self._tail if ended else "")
 
-    def _turn(self, message: Message) -> list[int]:
-        return self._markers[message.role] + self._spoken(message)
+    def _turns(self, messages: Sequence[Message]) -> list[int]:
+        return [
+            *self._before(messages),
+            *(token for message in messages for token in self._markers[message.role] + self._spoken(message)),
+        ]
+
+    def _before(self, messages: Sequence[Message]) -> list[int]:
+        return [] if messages and messages[0].role == "system" else list(self._opening)
 
     def _spoken(self, message: Message) -> list[int]:
-        return [*self._plain_ids(self._lead[message.role] + message.content), self.end_id]
+        return [*self._plain_ids(self._lead[message.role] + message.content + self._tail), self.end_id]
 
     def _plain_ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -122,12 +139,12 @@ class ChatTokenizer:
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, chat_template: str, folder: Path) -> ChatTokenizer:
     """Trains on these turns and writes the folder; equal texts in any order give equal bytes."""
-    smallest = len(SPECIAL_TOKENS) + len(pre_tokenizers.ByteLevel.alphabet())
+    layout = read_layout(chat_template)
+    smallest = len(layout.special_tokens) + len(pre_tokenizers.ByteLevel.alphabet())
     if vocab_size < smallest:
         raise ValueError(f"vocab_size is {vocab_size}, but the bytes and the special tokens alone are {smallest}")
-    layout = read_layout(chat_template)
     words = _count_words(texts, layout.lead["user"])
-    tokenizer = _assemble(*_choose_pieces(words, vocab_size))
+    tokenizer = _assemble(layout.special_tokens, *_choose_pieces(words, vocab_size, room=vocab_size - smallest))
     _write(tokenizer, chat_template, layout, folder)
     return ChatTokenizer(tokenizer, layout)
 
@@ -135,32 +152,60 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, chat_template: str, f
 def read_layout(chat_template: str) -> ChatLayout:
     """Reads off a template what it writes around a turn, and makes sure that it writes every turn alike."""
     name = f"chat/{chat_template}.j2"
-    split = {role: _around(name, role) for role in ROLES}
+    after = _pieces(name, "user")[-1]
+    end = re.fullmatch(r"([^<>]*)(<[^<>\s]+>)", after)
+    if end is None:
+        raise ValueError(f"{name} ends a turn with {after!r}, which has no special token at its end")
+    split = {role: _marker(name, role, after) for role in ROLES}
+    alone, _ = _pieces(name, "user")
     layout = ChatLayout(
         markers={role: marker for role, (marker, _) in split.items()},
         lead={role: lead for role, (_, lead) in split.items()},
-        generation_prompt=render(name, messages=[], add_generation_prompt=True),
+        generation_prompt=_written(name, "user", asks=True).removeprefix(_written(name, "user")),
+        end=end[2],
+        tail=end[1],
+        opening=alone.removesuffix("".join(split["user"])),
     )
-    roles: tuple[Role, ...] = ("system", "user", "assistant", "user", "assistant")
-    sample = [Message(role=role, content=f"word{place}") for place, role in enumerate(roles)]
-    for asks in (False, True):
-        expected = "".join(layout.markers[turn.role] + layout.lead[turn.role] + turn.content + END for turn in sample)
-        expected += layout.generation_prompt if asks else ""
-        if render(name, messages=sample, add_generation_prompt=asks) != expected:
-            raise ValueError(f"{name} does not write every turn alike; models need `<marker> words {END}`")
+    for first in ("system", "user"):
+        for asks in (False, True):
+            roles = (first, "user", "assistant", "user", "assistant")
+            if _written(name, *roles, asks=asks) != _expected(layout, roles, asks):
+                raise ValueError(f"{name} does not write every turn alike; models need `<marker> words {layout.end}`")
     if layout.generation_prompt != layout.markers["assistant"]:
         raise ValueError(f"{name}: an answer starts with another marker than a prompt ends with")
     return layout
 
 
-def _around(template: str, role: Role) -> tuple[str, str]:
-    """The marker before a turn of this role, and the plain text between it and the words."""
-    words = "words"
-    text = render(template, messages=[Message(role=role, content=words)], add_generation_prompt=False)
-    match = re.fullmatch(rf"(.*<\|{role}\|>)([^|]*){words}{re.escape(END)}", text, re.DOTALL)
-    if match is None:
-        raise ValueError(f"{template} does not write a turn as <|{role}|> words {END}, but {text!r}")
+_SPECIAL = re.compile(r"<[^<>\s]+>")
+_WORD = "words"
+
+
+def _written(template: str, *roles: str, asks: bool = False) -> str:
+    messages = [Message.model_validate({"role": role, "content": _WORD}) for role in roles]
+    return render(template, messages=messages, add_generation_prompt=asks)
+
+
+def _pieces(template: str, *roles: str) -> list[str]:
+    """What the template writes before, between and after the words of turns of these roles."""
+    pieces = _written(template, *roles).split(_WORD)
+    if len(pieces) != len(roles) + 1:
+        raise ValueError(f"{template} does not write each turn's words once")
+    return pieces
+
+
+def _marker(template: str, role: str, after: str) -> tuple[str, str]:
+    """The marker before a turn of this role that follows another, and the spaces between it and the words."""
+    between = _pieces(template, "user", role)[1]
+    match = re.fullmatch(r"(.*[>\n])( *)", between.removeprefix(after), re.DOTALL)
+    if match is None or not between.startswith(after):
+        raise ValueError(f"{template} writes {between!r} between two turns, not what ends one and then a marker")
     return match[1], match[2]
+
+
+def _expected(layout: ChatLayout, roles: Sequence[str], asks: bool) -> str:
+    turns = [layout.markers[role] + layout.lead[role] + _WORD + layout.tail + layout.end for role in roles]
+    opening = "" if roles[0] == "system" else layout.opening
+    return opening + "".join(turns) + (layout.generation_prompt if asks else "")
 
 
 def _pre_tokenizer() -> Any:
@@ -178,15 +223,14 @@ def _count_words(texts: Iterable[str], lead: str) -> Counter[str]:
     return words
 
 
-def _choose_pieces(words: Counter[str], vocab_size: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pieces beside bytes and special tokens, most used first, and the merges that make them.
+def _choose_pieces(words: Counter[str], vocab_size: int, room: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """The pieces beside bytes and special tokens (at most `room`), most used first, and the merges that make them.
 
     Byte-pair training needs many pieces on its way to whole words (` d`, ` do`, ` dog`). In a vocabulary of a few
     hundred they would take the room of words, so more are trained than wanted, and those stay that words end up as.
     """
     trained, merges = _train(words, vocab_size)
     made_of = {left + right: (left, right) for left, right in merges}
-    room = vocab_size - len(SPECIAL_TOKENS) - len(pre_tokenizers.ByteLevel.alphabet())
     kept: dict[str, None] = {}
     for piece, _ in sorted(_uses(trained, words).items(), key=lambda use: (-use[1], use[0])):
         # A whole word is found as it is; any other piece can only be reached over the pieces that it is made of.
@@ -234,13 +278,13 @@ def _ancestry(piece: str, made_of: Mapping[str, tuple[str, str]]) -> list[str]:
     return [*dict.fromkeys(_ancestry(left, made_of) + _ancestry(right, made_of)), piece]
 
 
-def _assemble(pieces: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokenizer:
-    tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *pieces]
+def _assemble(special: Sequence[str], pieces: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokenizer:
+    tokens = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet()), *pieces]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges), ignore_merges=True))
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return tokenizer
 
 
@@ -248,7 +292,7 @@ def _write(tokenizer: Tokenizer, chat_template: str, layout: ChatLayout, folder:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": PAD,
-        "eos_token": END,
+        "eos_token": layout.end,
         "chat_template": template_text(f"chat/{chat_template}.j2"),
         "chat_template_name": chat_template,
         "chat_layout": asdict(layout),

@@ -13,7 +13,9 @@ from compiler.artifacts import Message
 from compiler.render import render, template_text
 from runtime import tasks
 from runtime import tokenizer as module
-from runtime.tokenizer import END, PAD, SPECIAL_TOKENS, ChatTokenizer, train_tokenizer
+from runtime.tokenizer import PAD, ChatTokenizer, read_layout, train_tokenizer
+
+TEMPLATES = ("compact", "nemotron")
 
 
 def _dialogues(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
@@ -35,15 +37,26 @@ def _say(*turns: tuple[str, str]) -> list[Message]:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    train_tokenizer(_texts(400), 512, "compact", folder)
-    return folder
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = {template: tmp_path_factory.mktemp(template) for template in TEMPLATES}
+    for template, folder in made.items():
+        train_tokenizer(_texts(400), 512, template, folder)
+    return made
+
+
+@pytest.fixture(scope="session")
+def folder(folders: dict[str, Path]) -> Path:
+    return folders["compact"]
 
 
 @pytest.fixture(scope="session")
 def chat(folder: Path) -> ChatTokenizer:
     return ChatTokenizer.load(folder)
+
+
+@pytest.fixture(scope="session", params=TEMPLATES)
+def any_chat(request: pytest.FixtureRequest, folders: dict[str, Path]) -> ChatTokenizer:
+    return ChatTokenizer.load(folders[request.param])
 
 
 def test_every_word_digit_and_letter_of_the_tasks_is_one_token(chat: ChatTokenizer) -> None:
@@ -69,19 +82,22 @@ def test_dialogues_are_short(chat: ChatTokenizer) -> None:
 
 @given(text=st.text(max_size=60))
 @settings(deadline=None)
-def test_any_text_comes_back(chat: ChatTokenizer, text: str) -> None:
-    ids = chat.encode_answer(text)
-    assert ids[-1] == chat.end_id
-    assert chat.decode(ids) == text
-    assert chat.decode(ids[:-1]) == text
+def test_any_text_comes_back(any_chat: ChatTokenizer, text: str) -> None:
+    ids = any_chat.encode_answer(text)
+    assert ids[-1] == any_chat.end_id
+    assert any_chat.decode(ids) == text
+    assert any_chat.decode(ids[:-1]).startswith(text)
+
+
+SPECIAL_TOKENS = sorted({token for template in TEMPLATES for token in read_layout(template).special_tokens})
 
 
 @given(text=st.sampled_from(SPECIAL_TOKENS), before=st.text(max_size=5), after=st.text(max_size=5))
 @settings(deadline=None)
-def test_no_words_can_forge_a_marker(chat: ChatTokenizer, text: str, before: str, after: str) -> None:
-    ids = chat.encode_answer(before + text + after)
-    assert all(token >= len(SPECIAL_TOKENS) for token in ids[:-1])
-    assert chat.decode(ids) == before + text + after
+def test_no_words_can_forge_a_marker(any_chat: ChatTokenizer, text: str, before: str, after: str) -> None:
+    ids = any_chat.encode_answer(before + text + after)
+    assert not {any_chat._tokenizer.id_to_token(token) for token in ids[:-1]} & set(SPECIAL_TOKENS)
+    assert any_chat.decode(ids) == before + text + after
 
 
 turns = st.lists(st.text(max_size=12), min_size=1, max_size=5)
@@ -96,50 +112,85 @@ def _alternate(contents: Sequence[str], system: bool) -> list[Message]:
 @given(contents=turns, system=st.booleans(), answer=st.text(max_size=12))
 @settings(deadline=None)
 def test_a_prompt_is_the_beginning_of_every_dialogue_that_continues_it(
-    chat: ChatTokenizer, contents: list[str], system: bool, answer: str
+    any_chat: ChatTokenizer, contents: list[str], system: bool, answer: str
 ) -> None:
     prompt = _alternate(contents, system)
-    prompt_ids = chat.encode_prompt(prompt)
-    ids, mask = chat.encode_dialogue([*prompt, Message(role="assistant", content=answer)])
-    assert ids == prompt_ids + chat.encode_answer(answer)
+    prompt_ids = any_chat.encode_prompt(prompt)
+    ids, mask = any_chat.encode_dialogue([*prompt, Message(role="assistant", content=answer)])
+    assert ids == prompt_ids + any_chat.encode_answer(answer)
     assert mask[len(prompt_ids) :] == [1] * (len(ids) - len(prompt_ids))
 
 
 @given(contents=turns, system=st.booleans())
 @settings(deadline=None)
 def test_the_mask_is_on_what_the_assistant_says_and_nowhere_else(
-    chat: ChatTokenizer, contents: list[str], system: bool
+    any_chat: ChatTokenizer, contents: list[str], system: bool
 ) -> None:
     messages = _alternate(contents, system)
-    ids, mask = chat.encode_dialogue(messages)
+    ids, mask = any_chat.encode_dialogue(messages)
     learnt = [token for token, counts in zip(ids, mask, strict=True) if counts]
     assert learnt == [
-        token for turn in messages if turn.role == "assistant" for token in chat.encode_answer(turn.content)
+        token for turn in messages if turn.role == "assistant" for token in any_chat.encode_answer(turn.content)
     ]
 
 
-def test_the_tokens_are_those_of_the_rendered_text(chat: ChatTokenizer) -> None:
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("system", [True, False])
+def test_the_tokens_are_those_of_the_rendered_text(folders: dict[str, Path], template: str, system: bool) -> None:
+    chat = ChatTokenizer.load(folders[template])
     messages = _say(("system", "say"), ("user", "list 2 animals"), ("assistant", "cat dog"), ("user", "more"))
-    text = render("chat/compact.j2", messages=messages, add_generation_prompt=True)
+    messages = messages if system else messages[1:]
+    text = render(f"chat/{template}.j2", messages=messages, add_generation_prompt=True)
     plain = module.Tokenizer.from_str(chat._tokenizer.to_str())
     assert plain.encode(text).ids == chat.encode_prompt(messages)
 
 
-def test_sampled_answers_are_learnt_token_by_token(chat: ChatTokenizer) -> None:
+def test_nemotron_conversations_are_written_as_the_released_models_read_them() -> None:
+    messages = _say(("user", "Hi."), ("assistant", "Yes?"), ("user", "Why?"))
+    assert render("chat/nemotron.j2", messages=messages, add_generation_prompt=True) == (
+        "<extra_id_0>System\n\n<extra_id_1>User\nHi.\n<extra_id_1>Assistant\nYes?\n<extra_id_1>User\nWhy?\n"
+        "<extra_id_1>Assistant\n"
+    )
+    said = _say(("system", "Be brief."), ("user", "Hi."))
+    assert render("chat/nemotron.j2", messages=said, add_generation_prompt=False) == (
+        "<extra_id_0>System\nBe brief.\n<extra_id_1>User\nHi.\n<extra_id_1>"
+    )
+
+
+def test_each_template_has_its_own_special_tokens() -> None:
+    assert read_layout("compact").special_tokens == (
+        "<|pad|>",
+        "<|user|>",
+        "<|assistant|>",
+        "<|system|>",
+        "<|end|>",
+        "<|endoftext|>",
+    )
+    assert read_layout("nemotron").special_tokens == ("<|pad|>", "<extra_id_0>", "<extra_id_1>", "<|endoftext|>")
+
+
+def test_a_nemotron_answer_stops_where_the_next_turn_would_begin(folders: dict[str, Path]) -> None:
+    chat = ChatTokenizer.load(folders["nemotron"])
+    assert chat._tokenizer.id_to_token(chat.end_id) == "<extra_id_1>"
+    with_line_break = chat.encode_answer("dog")
+    assert chat.decode(with_line_break) == chat.decode([*with_line_break[:-2], chat.end_id]) == "dog"
+
+
+def test_sampled_answers_are_learnt_token_by_token(any_chat: ChatTokenizer) -> None:
     dialogue = _say(("user", "say dog"), ("assistant", "dog"), ("user", "again"), ("assistant", "dog"))
-    spelt = tuple(chat.encode_answer("d")[:1]) + tuple(chat.encode_answer("o")[:1]) + (chat.end_id,)
-    assert list(spelt) != chat.encode_answer("dog")
-    ids, mask = chat.encode_dialogue(dialogue, spelt)
-    prompt = chat.encode_prompt(dialogue[:-1])
+    spelt = tuple(any_chat.encode_answer("d")[:1]) + tuple(any_chat.encode_answer("o")[:1]) + (any_chat.end_id,)
+    assert list(spelt) != any_chat.encode_answer("dog")
+    ids, mask = any_chat.encode_dialogue(dialogue, spelt)
+    prompt = any_chat.encode_prompt(dialogue[:-1])
     assert ids == [*prompt, *spelt]
     assert mask[-3:] == [1, 1, 1]
-    assert sum(mask) == 3 + len(chat.encode_answer("dog"))
+    assert sum(mask) == 3 + len(any_chat.encode_answer("dog"))
 
 
-def test_an_answer_that_was_cut_off_is_not_given_an_end(chat: ChatTokenizer) -> None:
-    cut = chat.encode_answer("dog")[:-1]
-    ids, _ = chat.encode_dialogue(_say(("user", "say dog"), ("assistant", "dog")), cut)
-    assert ids[-1] == cut[-1] != chat.end_id
+def test_an_answer_that_was_cut_off_is_not_given_an_end(any_chat: ChatTokenizer) -> None:
+    cut = any_chat.encode_answer("dog")[:-1]
+    ids, _ = any_chat.encode_dialogue(_say(("user", "say dog"), ("assistant", "dog")), cut)
+    assert ids[-1] == cut[-1] != any_chat.end_id
 
 
 def test_a_user_turn_is_read_back_as_a_model_writes_it(chat: ChatTokenizer) -> None:
@@ -167,7 +218,7 @@ def test_the_folder_keeps_the_template_and_needs_nothing_else(
 ) -> None:
     config = json.loads((folder / "tokenizer_config.json").read_text())
     assert (config["chat_template_name"], config["chat_template"]) == ("compact", template_text("chat/compact.j2"))
-    assert (config["pad_token"], config["eos_token"]) == (PAD, END)
+    assert (config["pad_token"], config["eos_token"]) == (PAD, "<|end|>")
 
     def edited(*_: object, **__: object) -> str:
         raise AssertionError("the template is read again")
@@ -229,7 +280,7 @@ def test_too_small_a_vocabulary_is_refused(tmp_path: Path) -> None:
         train_tokenizer(["a"], 200, "compact", tmp_path)
 
 
-def test_a_document_is_all_turns_and_its_own_end(chat: ChatTokenizer) -> None:
+def test_a_document_is_all_turns_and_its_own_end(any_chat: ChatTokenizer) -> None:
     messages = _say(("user", "say dog"), ("assistant", "dog"))
-    assert chat.encode_document(messages) == [*chat.encode_dialogue(messages).ids, chat.end_of_text_id]
-    assert chat.end_of_text_id not in (chat.end_id, chat.pad_id)
+    assert any_chat.encode_document(messages) == [*any_chat.encode_dialogue(messages).ids, any_chat.end_of_text_id]
+    assert any_chat.end_of_text_id not in (any_chat.end_id, any_chat.pad_id)
