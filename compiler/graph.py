@@ -85,9 +85,10 @@ class StageGraph:
         """Everything that rests on this stage."""
         return _reached(label, self._downstream)
 
-    def policy_model(self, label: str) -> ModelSpec:
-        """The shape of the model that this stage makes (a policy or a reward model)."""
-        return self._lineages[label].model
+    def policy_model(self, label: str) -> ModelSpec | None:
+        """The shape of the model that this stage makes (a policy or a reward model); None of a served model."""
+        lineage = self._lineages.get(label)
+        return lineage.model if lineage else None
 
     def policy_tokenizer(self, label: str) -> str:
         """The label of the tokenizer of the model that this stage makes."""

@@ -74,8 +74,8 @@ def _manifest(
         journal=str(journal_path(run, stage.label)),
         planned={
             "wall_s": stage.wall_s,
-            "speed_wall_s": stage.speed_wall_s,
-            "basis": stage.basis,
+            "speed_wall_s": round(stage.cost.speed_wall_s, 3),
+            "basis": stage.cost.basis,
             "rows": stage.work.rows,
             "steps": stage.work.steps,
             "tokens": stage.work.tokens,

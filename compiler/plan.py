@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
-from compiler.planning.cost import corrections, cost_of
+from compiler.planning.cost import Cost, corrections, cost_of, ranks_at, step_time
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
@@ -38,10 +38,17 @@ class PlannedStage:
     work: Work
     parameters: Parameters | None
     """Of the model that the stage trains or runs."""
-    wall_s: float
-    speed_wall_s: float
-    """By the cluster's speeds alone, before correction by earlier stages."""
-    basis: str
+    cost: Cost
+
+    @property
+    def wall_s(self) -> float:
+        """Planned wall seconds."""
+        return round(self.cost.wall_s, 2)
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPUs held, times hours."""
+        return self.cost.gpu_s / 3600
 
     @property
     def cores(self) -> int:
@@ -63,6 +70,21 @@ class Plan:
     """Of each stage that runs: seconds from its start to the end of the longest chain behind it."""
 
     @property
+    def gpu_hours(self) -> float:
+        """Of what runs."""
+        return sum(stage.gpu_hours for stage in self.to_run)
+
+    @property
+    def core_hours(self) -> float:
+        """Of what runs on cores."""
+        return sum(stage.wall_s * stage.cores for stage in self.to_run if not stage.cost.gpus) / 3600
+
+    @property
+    def price(self) -> float:
+        """Of what runs, in the cluster file's currency."""
+        return sum(price(stage, self.cluster) for stage in self.to_run)
+
+    @property
     def to_run(self) -> tuple[PlannedStage, ...]:
         """The stages that will run."""
         return tuple(stage for stage in self.stages if stage.action == "run")
@@ -81,12 +103,19 @@ def make_plan(graph: StageGraph, cluster: Cluster, inventory: Inventory, *, core
         works[stage.label] = work = work_of(stage.label, stage.stage, works, graph)
         planned.append(_planned(stage, actions[stage.label], work, graph, cluster, inventory, names, fixes, now))
     first = {stage.label: stage.same_as for stage in planned}
+    # What is scarce: GPUs where the cluster has them, else cores.
+    width = cluster.num_gpus or cores
     slots = [
-        Slot(stage.label, tuple(first[need] for need in stage.needs), stage.cores, stage.wall_s)
+        Slot(
+            stage.label,
+            tuple(first[need] for need in stage.needs),
+            stage.cost.gpus if cluster.num_gpus else stage.cores,
+            stage.wall_s,
+        )
         for stage in planned
         if stage.action == "run"
     ]
-    return Plan(graph.name, cluster, cores, tuple(planned), makespan(slots, cores), urgency(slots))
+    return Plan(graph.name, cluster, cores, tuple(planned), makespan(slots, width), urgency(slots))
 
 
 @dataclass(frozen=True)
@@ -136,7 +165,7 @@ def _planned(
 ) -> PlannedStage:
     kind = str(stage.identity["kind"])
     placement = graph.stage(stage.label).placement
-    cost = cost_of(stage.stage, work, placement.layout.world_size, cluster.cpu, fixes)
+    cost = cost_of(stage.stage, work, placement, cluster, fixes)
     if action == "reuse":
         reason = why_reused(inventory.records[stage.fingerprint], now)
     elif action == "skip":
@@ -158,36 +187,44 @@ def _planned(
         placement,
         work,
         _parameters_of(stage, graph),
-        round(cost.wall_s, 2),
-        round(cost.speed_wall_s, 3),
-        cost.basis,
+        cost,
     )
 
 
 def _parameters_of(stage: _Identified, graph: StageGraph) -> Parameters | None:
     policy = model_label(stage.label, stage.stage)
-    return count_parameters(graph.policy_model(policy)) if policy else None
+    model = graph.policy_model(policy) if policy else None
+    return count_parameters(model) if model else None
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The stable machine interface of `rung plan --json`."""
-    core_hours = sum(stage.wall_s * stage.cores for stage in plan.to_run) / 3600
     return {
         "name": plan.name,
         "cluster": plan.cluster.name,
         "totals": {
-            "gpu_hours": 0.0,
-            "core_hours": core_hours,
+            "gpu_hours": plan.gpu_hours,
+            "core_hours": plan.core_hours,
             "wall_hours": plan.wall_s / 3600,
-            "cost": core_hours * plan.cluster.price_per_core_hour,
+            "cost": plan.price,
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
             "stages_reused": sum(stage.action != "run" for stage in plan.stages),
         },
-        "stages": [_stage_json(stage) for stage in plan.stages],
+        "stages": [_stage_json(stage, plan.cluster) for stage in plan.stages],
     }
 
 
-def _stage_json(stage: PlannedStage) -> dict[str, Any]:
+def price(stage: PlannedStage, cluster: Cluster) -> float:
+    """What the stage costs, in the cluster file's currency: its GPUs, or else its cores, and what servers ask."""
+    if stage.cost.gpus and cluster.gpu:
+        hours = stage.gpu_hours * cluster.gpu.price_per_hour
+    else:
+        hours = stage.wall_s * stage.cores / 3600 * cluster.price_per_core_hour
+    dearest = max((server.price_per_million_tokens for server in cluster.servers.values()), default=0.0)
+    return hours + stage.work.served_tokens / 1e6 * dearest
+
+
+def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
     work = stage.work
     return {
         "name": stage.label,
@@ -196,8 +233,8 @@ def _stage_json(stage: PlannedStage) -> dict[str, Any]:
         "action": stage.action,
         "reason": stage.reason,
         "needs": list(stage.needs),
-        "gpus": 0,
-        "nodes": 1,
+        "gpus": stage.cost.gpus,
+        "nodes": -(-stage.cost.gpus // cluster.gpus_per_node) if stage.cost.gpus and cluster.gpus_per_node else 1,
         "cores": stage.cores,
         "layout": stage.placement.layout.model_dump(),
         "micro_batch": stage.placement.micro_batch_size,
@@ -206,22 +243,25 @@ def _stage_json(stage: PlannedStage) -> dict[str, Any]:
         "rows": work.rows,
         "rows_are_approximate": work.approximate,
         "tokens": work.tokens,
+        "served_tokens": work.served_tokens,
         "steps": work.steps,
         "flops": work.flops,
         "flops_per_step": work.flops_per_step,
         "flops_formula": FLOPS_FORMULA if work.flops else None,
         "step_time_s": stage.wall_s / work.steps if work.steps else None,
         "wall_s": stage.wall_s,
-        "wall_basis": stage.basis,
-        "gpu_hours": 0.0,
-        "cost": 0.0,
+        "wall_basis": stage.cost.basis,
+        "gpu_hours": stage.gpu_hours,
+        "cost": price(stage, cluster),
         "phases": [
             {
                 "name": phase.name,
                 "global_batch": phase.global_batch_size,
+                "ranks": ranks_at(stage.placement, phase.global_batch_size),
                 "steps": phase.steps,
                 "tokens": phase.tokens,
                 "flops_per_step": phase.flops_per_step,
+                "step_time_s": step_time(phase, stage.placement, cluster),
             }
             for phase in work.phases
         ],

@@ -11,6 +11,7 @@ from compiler.schema.generators import SelfPrompted
 from compiler.schema.judges import RewardModelJudge
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
+from compiler.stages.adopt import Adopt
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
@@ -25,7 +26,7 @@ def check_arithmetic(view: View, lineages: Mapping[str, Lineage]) -> None:
     """Every model has a possible shape, and every layout divides what it is laid over."""
     for at in view.stages.values():
         stage = at.stage
-        if isinstance(stage, Pretrain) and stage.model is not None:
+        if isinstance(stage, Pretrain | Adopt) and stage.model is not None:
             _check_shape(view, at, stage.model)
         if at.placement.layout.world_size > 1 or at.placement.layout.vpp > 1 or at.placement.micro_batch_size:
             lineage = lineages.get(_whose_model(at.label, stage))

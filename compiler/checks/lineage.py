@@ -6,6 +6,7 @@ from typing import NamedTuple
 from compiler.checks.view import View
 from compiler.elaborate import ProgramStage
 from compiler.schema.model import ModelSpec
+from compiler.stages.adopt import Adopt
 from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
 from compiler.stages.reward_model import RewardModel
@@ -29,8 +30,8 @@ def trace_lineage(view: View) -> Mapping[str, Lineage]:
     found: dict[str, Lineage] = {}
     for label, program_stage in view.stages.items():
         stage = program_stage.stage
-        if isinstance(stage, Pretrain) and stage.model is not None:
-            found[label] = Lineage(stage.model, stage.tokenizer, label)
+        if isinstance(stage, Pretrain | Adopt) and stage.model is not None:
+            found[label] = Lineage(stage.model, stage.tokenizer or "", label)
         elif isinstance(stage, Pretrain | Sft | Prefer | RewardModel) and stage.init in found:
             found[label] = found[stage.init]
     return found

@@ -1,11 +1,12 @@
-"""Seconds of a stage on cores: its work over measured speeds, corrected by what its relatives in the store took."""
+"""Seconds of a stage: its work over the cluster's speeds, corrected by what its relatives in the store took."""
 
 from statistics import median
 from typing import NamedTuple
 
+from compiler.manifest import Placement
 from compiler.planning.inventory import Inventory
-from compiler.planning.workload import Work, model_label
-from compiler.schema.cluster import CpuSpeed
+from compiler.planning.workload import PhaseWork, Work, model_label
+from compiler.schema.cluster import Cluster
 from compiler.stages import Stage
 
 
@@ -17,16 +18,45 @@ class Cost(NamedTuple):
     """By the cluster's speeds alone, before correction by earlier stages."""
     basis: str
     """`cluster` or `3 earlier stages of this kind`."""
+    gpus: int
+    """The most that the stage holds at a time."""
+    gpu_s: float
+    """GPU-seconds; a batch ramp may hold fewer GPUs at first."""
 
 
-def cost_of(stage: Stage, work: Work, ranks: int, speed: CpuSpeed, corrections: dict[str, tuple[float, int]]) -> Cost:
-    """Wall seconds of the stage on so many single-threaded ranks."""
-    estimate = _by_speed(stage, work, ranks, speed)
+def cost_of(
+    stage: Stage, work: Work, placement: Placement, cluster: Cluster, corrections: dict[str, tuple[float, int]]
+) -> Cost:
+    """Wall seconds of the stage where its placement puts it."""
+    gpus = gpus_of(stage, work, placement, cluster)
+    estimate = _on_gpus(work, placement, cluster) if gpus else _on_cores(stage, work, placement, cluster)
     kind = str(getattr(stage, "kind", ""))
+    factor, basis = 1.0, "cluster"
     if kind in corrections:
         factor, count = corrections[kind]
-        return Cost(estimate * factor, estimate, f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind")
-    return Cost(estimate, estimate, "cluster")
+        basis = f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind"
+    gpu_s = estimate.gpu_s if gpus else 0.0
+    return Cost(estimate.wall_s * factor, estimate.wall_s, basis, gpus, gpu_s * factor)
+
+
+def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> int:
+    """GPUs that the stage holds: its layout's, for each of its shards; none without a model of our own to run."""
+    if cluster.gpu is None or not work.flops or not model_label("itself", stage):
+        return 0
+    return max(ranks_at(placement, phase.global_batch_size) for phase in _phases(work)) * placement.shards
+
+
+def step_time(phase: PhaseWork, placement: Placement, cluster: Cluster) -> float | None:
+    """Seconds of one step at this batch size; None on cores."""
+    if cluster.gpu is None:
+        return None
+    return phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * cluster.gpu.training_flops)
+
+
+def ranks_at(placement: Placement, batch: int) -> int:
+    """Ranks while the global batch has this size."""
+    layout = placement.layout
+    return layout.world_size // layout.dp * placement.dp_at_batch.get(str(batch), layout.dp)
 
 
 def corrections(inventory: Inventory) -> dict[str, tuple[float, int]]:
@@ -39,8 +69,47 @@ def corrections(inventory: Inventory) -> dict[str, tuple[float, int]]:
     return {kind: (median(values), len(values)) for kind, values in ratios.items()}
 
 
-def _by_speed(stage: Stage, work: Work, ranks: int, speed: CpuSpeed) -> float:
+class _Estimate(NamedTuple):
+    wall_s: float
+    gpu_s: float
+
+
+def _phases(work: Work) -> tuple[PhaseWork, ...]:
+    """The stretches of one batch size; a stage without a ramp is one."""
+    if work.phases:
+        return work.phases
+    return (PhaseWork("", work.global_batch_size, max(1, work.steps), work.tokens, work.flops / max(1, work.steps)),)
+
+
+def _on_gpus(work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
+    assert cluster.gpu is not None
+    speed = cluster.gpu.training_flops if work.trains else cluster.gpu.generation_flops
+    start_up = cluster.cpu.engine_start_up_s
+    wall_s, gpu_s = 0.0, 0.0
+    for phase in _phases(work):
+        gpus = ranks_at(placement, phase.global_batch_size) * placement.shards
+        seconds = phase.steps * phase.flops_per_step / (gpus * speed) + start_up
+        wall_s += seconds
+        gpu_s += seconds * gpus
+    return _Estimate(wall_s, gpu_s)
+
+
+def _on_cores(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
+    speed = cluster.cpu
+    rows_s = work.rows / (speed.rows_per_s * placement.shards)
+    if work.served_tokens:
+        return _Estimate(speed.start_up_s + rows_s + work.served_tokens / _served_per_s(cluster), 0.0)
     if not model_label("itself", stage):
-        return speed.start_up_s + work.rows / speed.rows_per_s
+        return _Estimate(speed.start_up_s + rows_s, 0.0)
     flops = speed.training_flops if work.trains else speed.generation_flops
-    return speed.engine_start_up_s + work.flops / (flops * ranks) + work.rows / speed.rows_per_s * (not work.trains)
+    wall_s = speed.engine_start_up_s + work.flops / (flops * placement.layout.world_size * placement.shards)
+    return _Estimate(wall_s + rows_s * (not work.trains), 0.0)
+
+
+def _served_per_s(cluster: Cluster) -> float:
+    """The slowest server's: which of them a stage asks is not known here."""
+    return min((server.tokens_per_s for server in cluster.servers.values()), default=_UNKNOWN_SERVER)
+
+
+_UNKNOWN_SERVER = 1000.0
+"""Tokens per second of a server that the cluster file does not list."""

@@ -23,7 +23,7 @@ def gemm_weights_per_layer(model: ModelSpec) -> int:
     """Weights of one layer's linear maps: attention 2h(nd) + 2h(kd), MLP 2hf, or 3hf when gated."""
     width = model.num_attention_heads * model.head_dim
     key_value_width = model.num_query_groups * model.head_dim
-    matrices = 3 if model.activation == "swiglu" else 2
+    matrices = 3 if model.gated else 2
     return model.hidden_size * (2 * width + 2 * key_value_width + matrices * model.ffn_hidden_size)
 
 
@@ -33,9 +33,12 @@ def count_parameters(model: ModelSpec) -> Parameters:
     norm = hidden if model.normalization == "rmsnorm" else 2 * hidden
     width = model.num_attention_heads * model.head_dim
     key_value_width = model.num_query_groups * model.head_dim
-    gate = 2 if model.activation == "swiglu" else 1
+    gate = 2 if model.gated else 1
     biases = (width + 2 * key_value_width + hidden + gate * model.ffn_hidden_size + hidden) if model.linear_bias else 0
-    layer = gemm_weights_per_layer(model) + 2 * norm + biases
+    if model.qkv_bias and not model.linear_bias:
+        biases = width + 2 * key_value_width
+    head_norms = 2 * model.head_dim * (norm // hidden) if model.qk_norm else 0
+    layer = gemm_weights_per_layer(model) + 2 * norm + biases + head_norms
     matrices = 1 if model.tie_embeddings else 2
     return Parameters(matrices * model.vocab_size * hidden, model.num_layers * layer + norm)
 

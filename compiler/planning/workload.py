@@ -1,20 +1,34 @@
 """How much work each stage is: rows, steps, tokens and model FLOPs, before anything runs.
 
-Rows follow the edges. Where a count depends on what a model will say (pairs, responses kept), an assumption stands in;
+Rows and their lengths follow the edges. Where a number depends on what a model will say, an assumption stands in;
 these are the constants below, and the plan prints such counts as approximate.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from compiler.planning.parameters import training_flops
-from compiler.schema.generators import SelfPrompted
-from compiler.schema.judges import RewardModelJudge
+from compiler.schema.generators import (
+    ClosedQA,
+    Coding,
+    FewShot,
+    InstructionFollowing,
+    Math,
+    OpenQA,
+    SelfPrompted,
+    TwoTurn,
+    Writing,
+)
+from compiler.schema.judges import LLMJudge, RewardModelJudge
 from compiler.schema.model import ModelSpec
 from compiler.schema.training import num_steps
 from compiler.stages import Stage
+from compiler.stages.adopt import Adopt
 from compiler.stages.annotate import Annotate
+from compiler.stages.code import Code
+from compiler.stages.dedup import Dedup
+from compiler.stages.dialogues import Dialogues
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.filter import Filter
 from compiler.stages.generate import Generate
@@ -25,18 +39,25 @@ from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
 from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
+from compiler.stages.select import Select
 from compiler.stages.sft import Sft
+from compiler.stages.split import Split
 from compiler.stages.tokenize import Tokenize
 from compiler.stages.tokenizer import Tokenizer
+from compiler.stages.topics import Topics
 
-TOKENS_PER_ROW = 20
-"""Assumed tokens of a prompt with its answer."""
+ROW_TOKENS = 20
+"""Assumed tokens of a prompt of a task family with its answer."""
+WRITTEN_PROMPT_TOKENS = 80
+"""Assumed tokens of a prompt that a model wrote, or that was adopted with no count."""
+ANSWER_SHARE = 0.5
+"""Assumed length of an answer, as a share of its limit `max_new_tokens`."""
 PAIRS_PER_PROMPT = 0.6
 """Assumed share of prompts whose responses differ enough to make a pair."""
 KEPT_SHARE = 0.6
 """Assumed share of prompts with a response that a filter keeps."""
 ATTEMPTS_PER_PROMPT = 2.0
-"""Assumed prompts sampled for each that is kept."""
+"""Assumed prompts (or problems) sampled for each that is kept."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +81,14 @@ class Work:
     """Whether `rows` rests on an assumption."""
     prompts: int = 0
     """Distinct prompts among the rows, where rows are responses."""
+    row_tokens: float = ROW_TOKENS
+    """Mean tokens of a row of its output."""
     steps: int = 0
     global_batch_size: int = 0
     tokens: int = 0
+    """Trained on, read or written by the model of this stage."""
+    served_tokens: int = 0
+    """Asked of a server: no work of this cluster's."""
     flops: float = 0.0
     """Model FLOPs."""
     trains: bool = False
@@ -74,8 +100,12 @@ class Work:
 class Shapes(Protocol):
     """What the graph knows of policies."""
 
-    def policy_model(self, label: str) -> ModelSpec:
-        """The shape of the model that this stage trains or uses."""
+    def policy_model(self, label: str) -> ModelSpec | None:
+        """The shape of the model that this stage trains or is; None of a served model."""
+
+
+_ASKING = (OpenQA, Writing, ClosedQA, Math, Coding, TwoTurn, FewShot)
+"""Generators that ask a language model."""
 
 
 def model_label(label: str, stage: Stage) -> str:
@@ -85,74 +115,50 @@ def model_label(label: str, stage: Stage) -> str:
             return label
         case Generate():
             return stage.policies[0]
-        case Evaluate():
+        case Evaluate() | Dialogues():
             return stage.policy
-        case Judge(judge=RewardModelJudge() as judge):
+        case Code():
+            return stage.coder
+        case Judge(judge=RewardModelJudge() | LLMJudge() as judge):
             return judge.model
         case Prompts(generator=SelfPrompted() as generator):
             return generator.policy
+        case Prompts(generator=generator) if isinstance(generator, _ASKING):
+            return generator.model
+        case Prompts(generator=InstructionFollowing(model=str(model))):
+            return model
+        case Topics():
+            return next((model for source in stage.sources if (model := getattr(source, "model", ""))), "")
         case _:
             return ""
 
 
 def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work:
     """The work of one stage; `upstream` gives the work of every stage that it refers to."""
+    work = _training(label, stage, upstream, shapes)
+    return work or _asking(label, stage, upstream, shapes) or _moving(stage, upstream)
 
-    def rows(*refs: str) -> int:
-        return sum(upstream[ref].rows for ref in refs)
 
+# --- training ---------------------------------------------------------------------------------------------------
+
+
+def _training(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work | None:
+    """Stages that change weights."""
+    if not isinstance(stage, Pretrain | Sft | Prefer | RewardModel):
+        return None
+    model = shapes.policy_model(label)
+    assert model is not None
     match stage:
-        case Prompts(generator=SelfPrompted() as generator):
-            tokens = int(stage.count * ATTEMPTS_PER_PROMPT) * TOKENS_PER_ROW // 2
-            return Work(stage.count, True, tokens=tokens, flops=_forward(shapes.policy_model(generator.policy), tokens))
-        case Prompts():
-            return Work(stage.count)
-        case Annotate():
-            return Work(rows(stage.prompts), upstream[stage.prompts].approximate)
-        case Tokenizer():
-            return Work(rows(*stage.data))
-        case Tokenize():
-            return Work(rows(stage.data), tokens=rows(stage.data) * TOKENS_PER_ROW)
-        case Mix():
-            return Work(stage.count)
-        case Filter():
-            prompts = upstream[stage.responses].prompts
-            return Work(int(KEPT_SHARE * prompts * stage.per_prompt), True)
-        case Pair():
-            return Work(int(PAIRS_PER_PROMPT * upstream[stage.responses].prompts), True)
-        case Generate():
-            count = rows(stage.prompts) * stage.samples
-            tokens = count * TOKENS_PER_ROW
-            return Work(
-                count,
-                upstream[stage.prompts].approximate,
-                prompts=rows(stage.prompts),
-                tokens=tokens,
-                flops=_forward(shapes.policy_model(stage.policies[0]), tokens),
-            )
-        case Judge(judge=RewardModelJudge() as judge):
-            tokens = rows(stage.responses) * TOKENS_PER_ROW
-            return Work(rows(stage.responses), tokens=tokens, flops=_forward(shapes.policy_model(judge.model), tokens))
-        case Judge():
-            return Work(rows(stage.responses))
-        case Evaluate():
-            tokens = 2 * rows(stage.prompts) * TOKENS_PER_ROW
-            return Work(
-                2 * rows(stage.prompts), tokens=tokens, flops=_forward(shapes.policy_model(stage.policy), tokens)
-            )
         case Pretrain():
-            return _pretrain(stage, shapes.policy_model(label))
+            return _pretrain(stage, model)
         case Sft():
-            return _training(stage, rows(stage.data), 1, shapes.policy_model(label))
+            return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 1, model)
         case Prefer():
             # Two sequences a pair, and one more forward pass (a third of a step) for the reference.
-            return _training(stage, rows(stage.data), 2, shapes.policy_model(label))
+            return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 2, model)
         case RewardModel():
-            source = stage.ratings or stage.responses or stage.preferences
-            kept = int(rows(source or "") * (1 - stage.held_out))
-            return _training(stage, kept, 1, shapes.policy_model(label))
-        case _:
-            return Work(0)
+            data = upstream[stage.ratings or stage.responses or stage.preferences or ""]
+            return _epochs(stage, data, int(data.rows * (1 - stage.held_out)), 2 if stage.preferences else 1, model)
 
 
 def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
@@ -164,13 +170,13 @@ def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
             phases.append(PhaseWork(phase.name, ramp.global_batch_size, steps, steps * per_step, flops))
     steps = sum(phase.steps for phase in phases)
     tokens = sum(phase.tokens for phase in phases)
-    flops = sum(phase.steps * phase.flops_per_step for phase in phases)
     last = phases[-1]
     return Work(
         tokens // stage.seq_length,
+        row_tokens=stage.seq_length,
         steps=steps,
         tokens=tokens,
-        flops=flops,
+        flops=sum(phase.steps * phase.flops_per_step for phase in phases),
         trains=True,
         flops_per_step=last.flops_per_step,
         global_batch_size=last.global_batch_size,
@@ -178,13 +184,15 @@ def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
     )
 
 
-def _training(stage: Sft | Prefer | RewardModel, rows: int, sequences_per_row: int, model: ModelSpec) -> Work:
+def _epochs(stage: Sft | Prefer | RewardModel, data: Work, rows: int, sequences_per_row: int, model: ModelSpec) -> Work:
+    length = max(1, min(round(data.row_tokens), model.seq_length))
     steps = num_steps(rows, stage.epochs, stage.global_batch_size)
-    per_step = stage.global_batch_size * sequences_per_row * TOKENS_PER_ROW
-    flops = training_flops(model, per_step, TOKENS_PER_ROW)
+    per_step = stage.global_batch_size * sequences_per_row * length
+    flops = training_flops(model, per_step, length)
     return Work(
         rows,
         True,
+        row_tokens=length,
         steps=steps,
         tokens=steps * per_step,
         flops=steps * flops,
@@ -194,5 +202,115 @@ def _training(stage: Sft | Prefer | RewardModel, rows: int, sequences_per_row: i
     )
 
 
-def _forward(model: ModelSpec, tokens: int) -> float:
-    return training_flops(model, tokens, TOKENS_PER_ROW) / 3
+# --- asking a model -------------------------------------------------------------------------------------------------
+
+
+def _asking(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work | None:
+    """Stages that run a model and change none."""
+    asked = model_label(label, stage)
+    if not asked:
+        return None
+    work = _asked(stage, upstream)
+    model = shapes.policy_model(asked)
+    if model is None:
+        return replace(work, served_tokens=work.tokens, tokens=0)
+    length = max(1, min(round(work.row_tokens), model.seq_length))
+    return replace(work, flops=training_flops(model, work.tokens, length) / 3)
+
+
+def _asked(stage: Stage, upstream: Mapping[str, Work]) -> Work:
+    match stage:
+        case Prompts(generator=SelfPrompted()):
+            tokens = int(stage.count * ATTEMPTS_PER_PROMPT) * ROW_TOKENS // 2
+            return Work(stage.count, True, tokens=tokens)
+        case Prompts():
+            tokens = int(stage.count * ATTEMPTS_PER_PROMPT) * 2 * WRITTEN_PROMPT_TOKENS
+            return Work(stage.count, True, row_tokens=WRITTEN_PROMPT_TOKENS, tokens=tokens)
+        case Topics():
+            return Work(stage.count, True, row_tokens=4, tokens=int(stage.count * ATTEMPTS_PER_PROMPT) * 8)
+        case Generate():
+            prompts = upstream[stage.prompts]
+            length = _answered(prompts, stage.sampling.max_new_tokens)
+            count = prompts.rows * stage.samples
+            tokens = int(count * length)
+            return Work(count, prompts.approximate, prompts=prompts.rows, row_tokens=length, tokens=tokens)
+        case Dialogues():
+            prompts = upstream[stage.prompts]
+            answer = ANSWER_SHARE * stage.sampling.max_new_tokens
+            length = prompts.row_tokens + (2 * stage.turns - 1) * answer
+            # Each turn reads the history again: half of the dialogue's length in the mean.
+            tokens = int(prompts.rows * length * stage.turns)
+            kept = KEPT_SHARE if stage.judge else 1.0
+            return Work(int(prompts.rows * kept), True, row_tokens=length, tokens=tokens)
+        case Code():
+            problem = ANSWER_SHARE * stage.instructor_sampling.max_new_tokens
+            answer = ANSWER_SHARE * stage.coder_sampling.max_new_tokens
+            tokens = int(stage.count * ATTEMPTS_PER_PROMPT * (problem * (1 + stage.parents) + answer))
+            return Work(stage.count, True, row_tokens=problem + answer, tokens=tokens)
+        case Judge(judge=LLMJudge() as judge):
+            responses = upstream[stage.responses]
+            per_prompt = responses.rows / max(1, responses.prompts)
+            comparisons = responses.prompts * per_prompt * (per_prompt - 1)
+            tokens = int(comparisons * (2 * responses.row_tokens + ANSWER_SHARE * judge.sampling.max_new_tokens))
+            return Work(responses.rows, responses.approximate, row_tokens=responses.row_tokens, tokens=tokens)
+        case Judge():
+            responses = upstream[stage.responses]
+            tokens = int(responses.rows * responses.row_tokens)
+            return Work(responses.rows, row_tokens=responses.row_tokens, tokens=tokens)
+        case Evaluate():
+            prompts = upstream[stage.prompts]
+            length = _answered(prompts, stage.max_new_tokens)
+            return Work(2 * prompts.rows, row_tokens=length, tokens=int(2 * prompts.rows * length))
+        case _:
+            raise AssertionError(f"a stage of kind {getattr(stage, 'kind', '')} asks a model")
+
+
+def _answered(prompts: Work, max_new_tokens: int) -> float:
+    """Tokens of a prompt with its answer. A task family's own rows count with their answers already."""
+    if prompts.row_tokens == ROW_TOKENS:
+        return ROW_TOKENS
+    return prompts.row_tokens + ANSWER_SHARE * max_new_tokens
+
+
+# --- moving rows ----------------------------------------------------------------------------------------------------
+
+
+def _moving(stage: Stage, upstream: Mapping[str, Work]) -> Work:
+    """Stages without a model."""
+    match stage:
+        case Adopt():
+            length = stage.tokens / stage.rows if stage.tokens and stage.rows else WRITTEN_PROMPT_TOKENS
+            return Work(stage.rows or 0, stage.rows is None, row_tokens=length, prompts=stage.rows or 0)
+        case Prompts():
+            return Work(stage.count)
+        case Annotate():
+            prompts = upstream[stage.prompts]
+            return Work(prompts.rows, prompts.approximate, row_tokens=prompts.row_tokens)
+        case Tokenizer():
+            return Work(sum(upstream[ref].rows for ref in stage.data))
+        case Tokenize():
+            data = upstream[stage.data]
+            return Work(data.rows, row_tokens=data.row_tokens, tokens=int(data.rows * data.row_tokens))
+        case Mix():
+            weights = sum(stage.data.values())
+            length = sum(weight * upstream[ref].row_tokens for ref, weight in stage.data.items()) / weights
+            return Work(stage.count, row_tokens=length)
+        case Split():
+            data = upstream[stage.data]
+            share = sum(stage.split.shares.get(part, 0.0) for part in stage.parts)
+            return Work(int(data.rows * share), True, row_tokens=data.row_tokens)
+        case Select() | Dedup():
+            data = upstream[stage.data]
+            return Work(data.rows, True, row_tokens=data.row_tokens)
+        case Filter():
+            responses = upstream[stage.responses]
+            kept = int(KEPT_SHARE * responses.prompts * stage.per_prompt)
+            return Work(kept, True, row_tokens=responses.row_tokens)
+        case Pair():
+            responses = upstream[stage.responses]
+            return Work(int(PAIRS_PER_PROMPT * responses.prompts), True, row_tokens=responses.row_tokens)
+        case Judge():
+            responses = upstream[stage.responses]
+            return Work(responses.rows, row_tokens=responses.row_tokens)
+        case _:
+            return Work(0)

@@ -1,10 +1,10 @@
 """A site: what it has and how fast it is. Never bears identity."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from compiler.schema.base import Count, Positive, Record
+from compiler.schema.base import Count, NonNegative, Positive, Record
 
 
 class CpuSpeed(Record):
@@ -22,14 +22,56 @@ class CpuSpeed(Record):
     """Rows read, checked and written by stages without the engine."""
 
 
+class Gpu(Record):
+    """What one GPU does, for planning. Achieved figures, of models and layouts that are near the recipe's."""
+
+    name: str
+    memory_bytes: Count
+    peak_flops: Positive
+    """Dense 16-bit FLOP/s: what a model FLOPs utilisation is a share of."""
+    training_flops: Positive
+    """Model FLOP/s of training that are achieved."""
+    generation_flops: Positive
+    """Model FLOP/s of batched generation that are achieved."""
+    price_per_hour: NonNegative
+
+
+class Server(Record):
+    """An OpenAI-compatible server."""
+
+    url: str
+    tokens_per_s: Positive
+    """Over all requests at once."""
+    price_per_million_tokens: NonNegative
+
+
 class Cluster(Record):
     """Where stages run."""
 
     name: str
-    executor: Literal["local"]
-    """submitit's executor. (Slurm clusters: not yet.)"""
+    executor: Literal["local", "slurm"]
+    """submitit's executor."""
     cores: Count | None = None
     """Cores to use; all of the machine's where absent."""
     memory_bytes: Count | None = None
     cpu: CpuSpeed
-    price_per_core_hour: Annotated[float, Field(ge=0)] = 0.0
+    price_per_core_hour: NonNegative = 0.0
+    nodes: Count | None = None
+    gpus_per_node: Count | None = None
+    gpu: Gpu | None = None
+    servers: dict[str, Server] = Field(default_factory=dict)
+    """By the `model` of an endpoint stage."""
+
+    @model_validator(mode="after")
+    def _slurm_has_gpus(self) -> "Cluster":
+        given = (self.nodes, self.gpus_per_node, self.gpu)
+        if any(one is not None for one in given) and None in given:
+            raise ValueError("`nodes`, `gpus_per_node` and `gpu` go together")
+        if self.executor == "slurm" and self.gpu is None:
+            raise ValueError("a slurm cluster has `nodes`, `gpus_per_node` and `gpu`")
+        return self
+
+    @property
+    def num_gpus(self) -> int:
+        """All of them; 0 where the engine runs on cores."""
+        return (self.nodes or 0) * (self.gpus_per_node or 0)

@@ -42,6 +42,11 @@ class ModelSpec(Record):
     """Standard deviation of the initial weights; output projections get init_std / sqrt(2 * num_layers)."""
 
     @property
+    def gated(self) -> bool:
+        """Whether the MLP has a third matrix, the gate."""
+        return self.activation in ("swiglu", "geglu")
+
+    @property
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.kv_channels or self.hidden_size // self.num_attention_heads

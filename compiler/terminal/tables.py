@@ -27,28 +27,34 @@ def plan_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "kind"):
         table.add_column(name, no_wrap=True)
-    for name in ("params", "rows", "tokens", "steps", "batch", "ranks", "time"):
+    places = ("GPUs", "time", "GPU-hours") if plan.cluster.num_gpus else ("ranks", "time")
+    for name in ("params", "rows", "tokens", "steps", "batch", *places):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("action", no_wrap=True)
     table.add_column("why", overflow="fold")
     for stage in plan.stages:
-        table.add_row(*_plan_row(stage), style="dim" if stage.action != "run" else None)
+        table.add_row(*_plan_row(stage, plan), style="dim" if stage.action != "run" else None)
     return table
 
 
-def _plan_row(stage: PlannedStage) -> tuple[str, ...]:
+def _plan_row(stage: PlannedStage, plan: Plan) -> tuple[str, ...]:
     work = stage.work
     about = "~" if work.approximate else ""
+    time = duration(stage.wall_s) if stage.action == "run" else ""
+    if plan.cluster.num_gpus:
+        hours = f"{stage.gpu_hours:,.1f}" if stage.cost.gpus and stage.action == "run" else ""
+        places: tuple[str, ...] = (str(stage.cost.gpus or ""), time, hours)
+    else:
+        places = (str(stage.placement.layout.world_size) if stage.parameters else "", time)
     return (
         stage.label,
         stage.kind,
         count(stage.parameters.total) if stage.parameters else "",
         about + count(work.rows) if work.rows else "",
-        count(work.tokens),
+        count(work.tokens or work.served_tokens),
         count(work.steps),
         count(work.global_batch_size),
-        str(stage.placement.layout.world_size) if stage.parameters else "",
-        duration(stage.wall_s) if stage.action == "run" else "",
+        *places,
         stage.action,
         stage.reason,
     )
@@ -58,13 +64,17 @@ def plan_summary(plan: Plan) -> str:
     """The sums in one sentence."""
     running = len(plan.to_run)
     kept = len(plan.stages) - running
-    core_seconds = sum(stage.wall_s * stage.cores for stage in plan.to_run)
     if not running:
         return f"{kept} stages, all reused: nothing to run"
-    return (
-        f"{running} stages to run, {kept} reused: about {duration(plan.wall_s)} on {plan.cores} cores of "
-        f"{plan.cluster.name} ({duration(core_seconds)} of core time)"
-    )
+    start = f"{running} stages to run, {kept} reused: about {duration(plan.wall_s)} on"
+    if plan.cluster.num_gpus:
+        assert plan.cluster.gpu is not None
+        return (
+            f"{start} {plan.cluster.num_gpus:,} {plan.cluster.gpu.name} of {plan.cluster.name} "
+            f"({plan.gpu_hours:,.0f} GPU-hours, {plan.price:,.0f} at {plan.cluster.gpu.price_per_hour:g} each)"
+        )
+    core_seconds = sum(stage.wall_s * stage.cores for stage in plan.to_run)
+    return f"{start} {plan.cores} cores of {plan.cluster.name} ({duration(core_seconds)} of core time)"
 
 
 def status_table(status: RunStatus) -> Table:
