@@ -6,6 +6,7 @@ from typing import NamedTuple
 from compiler.checks.lineage import Lineage
 from compiler.checks.view import View, field_place
 from compiler.elaborate import ProgramStage
+from compiler.manifest import Placement
 from compiler.reading.tree import Place
 from compiler.schema.generators import SelfPrompted
 from compiler.schema.judges import RewardModelJudge
@@ -28,11 +29,14 @@ def check_arithmetic(view: View, lineages: Mapping[str, Lineage]) -> None:
         stage = at.stage
         if isinstance(stage, Pretrain | Adopt) and stage.model is not None:
             _check_shape(view, at, stage.model)
-        if at.placement.layout.world_size > 1 or at.placement.layout.vpp > 1 or at.placement.micro_batch_size:
+        if at.placement != _PLAIN:
             lineage = lineages.get(_whose_model(at.label, stage))
             if lineage is not None:
                 _check_layout(view, at, lineage.model)
             _check_batches(view, at)
+
+
+_PLAIN = Placement()
 
 
 def _whose_model(label: str, stage: Stage) -> str:
@@ -81,6 +85,8 @@ def _check_layout(view: View, at: ProgramStage, model: ModelSpec) -> None:
     layout = at.placement.layout
     if layout.vpp > 1 and layout.pp == 1:
         _blame_layout(view, at, "vpp", "virtual pipeline stages need pp of at least 2")
+    if at.placement.sequence_parallel and layout.tp == 1:
+        view.blame(at, "placement.sequence_parallel", "needs tp of at least 2", "indivisible")
 
 
 def _divisions(at: ProgramStage, model: ModelSpec) -> Iterator[_Division]:
@@ -89,20 +95,44 @@ def _divisions(at: ProgramStage, model: ModelSpec) -> Iterator[_Division]:
     yield _Division("num_query_groups", model.num_query_groups, "tp", layout.tp)
     yield _Division("vocab_size", model.vocab_size, "tp", layout.tp)
     yield _Division("ffn_hidden_size", model.ffn_hidden_size, "tp", layout.tp)
+    if layout.cp > 1:
+        yield _Division("seq_length", model.seq_length, "2 * cp", 2 * layout.cp)
+    if at.placement.sequence_parallel:
+        yield _Division("seq_length", model.seq_length, "tp", layout.tp)
     yield _Division("num_layers", model.num_layers, "pp * vpp", layout.pp * layout.vpp)
 
 
 def _check_batches(view: View, at: ProgramStage) -> None:
     """Each rank of data parallelism gets the same number of whole micro-batches, at every step of a ramp."""
-    dp, micro = at.placement.layout.dp, at.placement.micro_batch_size
+    layout, micro = at.placement.layout, at.placement.micro_batch_size
+    _check_ramp(view, at)
     for field, batch in _batches(at.stage):
         related = ((field_place(at, field), "the batch"),)
+        dp = at.placement.dp_at_batch.get(str(batch), layout.dp)
         if batch % dp:
             message = f"dp is {dp}, which does not divide the global batch size, {batch}"
             _blame_layout(view, at, "dp", message, related)
         elif micro and batch % (micro * dp):
             message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
             _blame_layout(view, at, "micro_batch_size", message, related)
+        elif layout.vpp > 1 and micro and batch // (micro * dp) % layout.pp:
+            count = batch // (micro * dp)
+            message = f"interleaving needs micro-batches in multiples of pp, {layout.pp}; this batch gives {count}"
+            _blame_layout(view, at, "vpp", message, related)
+
+
+def _check_ramp(view: View, at: ProgramStage) -> None:
+    """`dp_at_batch` names batch sizes that the stage has."""
+    sizes = [str(batch) for _, batch in _batches(at.stage)]
+    for size in at.placement.dp_at_batch:
+        if size not in sizes:
+            message = f"no step has the global batch size {size}"
+            hint = (
+                f"batch sizes of this stage: {', '.join(dict.fromkeys(sizes))}"
+                if sizes
+                else "only training has batches"
+            )
+            view.blame_key(at, f"placement.dp_at_batch.{size}", message, "unknown-name", hint=hint)
 
 
 def _batches(stage: Stage) -> Iterator[tuple[str, int]]:
@@ -117,6 +147,6 @@ def _batches(stage: Stage) -> Iterator[tuple[str, int]]:
 def _blame_layout(
     view: View, at: ProgramStage, by: str, message: str, related: tuple[tuple[Place, str], ...] = ()
 ) -> None:
-    name = by.split(" ")[0]
+    name = next(word for word in by.split(" ") if word.isidentifier())
     path = f"placement.{name}" if name == "micro_batch_size" else f"placement.layout.{name}"
     view.blame(at, path, message, "indivisible", related=related)
