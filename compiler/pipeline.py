@@ -12,6 +12,7 @@ from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.inventory import read_inventory
+from compiler.planning.limits import check_limits
 from compiler.runs.support import check_runnable
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate
@@ -32,6 +33,7 @@ def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: P
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
     )
+    check_limits(plan, graph)
     if runnable:
         check_runnable(plan, graph)
     return plan

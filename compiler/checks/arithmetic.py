@@ -111,7 +111,9 @@ def _check_batches(view: View, at: ProgramStage) -> None:
         dp = at.placement.dp_at_batch.get(str(batch), layout.dp)
         if batch % dp:
             message = f"dp is {dp}, which does not divide the global batch size, {batch}"
-            _blame_layout(view, at, "dp", message, related)
+            ramped = str(batch) in at.placement.dp_at_batch
+            path = f"placement.dp_at_batch.{batch}" if ramped else "placement.layout.dp"
+            view.blame(at, path, message, "indivisible", related=related)
         elif micro and batch % (micro * dp):
             message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
             _blame_layout(view, at, "micro_batch_size", message, related)

@@ -67,7 +67,7 @@ class _FP8(Record):
 class DelayedScaling(_FP8):
     """One scale per tensor, from the largest values of earlier steps."""
 
-    recipe: Literal["delayed"]
+    kind: Literal["delayed"]
     margin: Annotated[int, Field(ge=0)]
     """Powers of two kept free above the largest value."""
     amax_history: Count
@@ -78,24 +78,24 @@ class DelayedScaling(_FP8):
 class TensorwiseScaling(_FP8):
     """One scale per tensor, from its own largest value."""
 
-    recipe: Literal["tensorwise"]
+    kind: Literal["tensorwise"]
 
 
 class BlockwiseScaling(_FP8):
     """Weights by blocks of 128 x 128, activations by 1 x 128."""
 
-    recipe: Literal["blockwise"]
+    kind: Literal["blockwise"]
 
 
 class MXFP8Scaling(_FP8):
     """Blocks of 32 with power-of-two scales (Blackwell)."""
 
-    recipe: Literal["mxfp8"]
+    kind: Literal["mxfp8"]
 
 
 FP8 = Annotated[
     DelayedScaling | TensorwiseScaling | BlockwiseScaling | MXFP8Scaling,
-    Field(discriminator="recipe"),
+    Field(discriminator="kind"),
 ]
 
 

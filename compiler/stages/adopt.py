@@ -9,7 +9,10 @@ from compiler.schema.model import ModelSpec
 from compiler.schema.sources import Checkpoint, Rows, Source, TokenizerFile
 from compiler.stages.base import Stage, TokenizerRef
 
-_SOURCES = {"tokenizer": TokenizerFile, "policy": Checkpoint}
+_SOURCES: dict[str, tuple[type[Rows | TokenizerFile | Checkpoint], str]] = {
+    "tokenizer": (TokenizerFile, "tokenizer_json or sentencepiece"),
+    "policy": (Checkpoint, "huggingface, gguf or megatron"),
+}
 
 
 class Adopt(Stage):
@@ -43,12 +46,9 @@ class Adopt(Stage):
 
     @model_validator(mode="after")
     def _source_fits(self) -> "Adopt":
-        wanted = _SOURCES.get(self.artifact, Rows)
+        wanted, kinds = _SOURCES.get(self.artifact, (Rows, "rows"))
         if not isinstance(self.source, wanted):
-            kinds = {TokenizerFile: "tokenizer_json or sentencepiece", Checkpoint: "huggingface, gguf or megatron"}
-            raise ValueError(
-                f"{self.artifact} are adopted from a source of kind {kinds.get(wanted, 'rows')}, not {self.source.kind}"
-            )
+            raise ValueError(f"`artifact: {self.artifact}` comes from a source of kind {kinds}, not {self.source.kind}")
         if (self.artifact == "policy") != (self.model is not None and self.tokenizer is not None):
             raise ValueError("a policy has a `model` and a `tokenizer`; nothing else has")
         return self

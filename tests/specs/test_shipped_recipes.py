@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from compiler.clusters import CLUSTERS, find_cluster
+from compiler.errors import SpecError
 from compiler.graph import StageGraph
-from compiler.pipeline import compile_graph
-from compiler.plan import make_plan
+from compiler.pipeline import compile_graph, compile_plan
+from compiler.plan import make_plan, plan_json
 from compiler.planning.inventory import EMPTY
 from compiler.stages.evaluate import Evaluate
+from compiler.stages.pretrain import Pretrain
 from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
 from runtime.generators.tasks import draw_prompts
@@ -105,3 +107,70 @@ def test_three_seeds_share_what_does_not_depend_on_the_seed(tmp_path: Path) -> N
     assert "web@seed=1" in runs
     assert "web@seed=2" not in runs
     assert sum(stage.kind == "report" for stage in plan.stages) == 1
+
+
+REPORT = SPECS / "experiments" / "nemotron4-340b.yaml"
+
+
+@pytest.fixture(scope="module")
+def report() -> StageGraph:
+    return compile_graph(REPORT, [])
+
+
+def test_the_report_takes_its_eight_trillion_tokens_in_the_steps_of_its_table(report: StageGraph) -> None:
+    """Table 2 of 2406.11704: 63,578, 31,789 and 805,325 steps at 768, 1536 and 2304 sequences."""
+    steps: dict[int, int] = {}
+    for label in ("early", "late"):
+        stage = report.stage(label).stage
+        assert isinstance(stage, Pretrain)
+        for phase in stage.phases:
+            for ramp, count in zip(phase.batch_ramp, phase.steps(stage.seq_length), strict=True):
+                steps[ramp.global_batch_size] = steps.get(ramp.global_batch_size, 0) + count
+    assert steps == {768: 63_578, 1536: 31_789, 2304: 805_325}
+
+
+def test_the_report_is_planned_on_the_gpus_and_in_the_days_of_its_table(report: StageGraph) -> None:
+    plan = make_plan(report, find_cluster("h100-768"), EMPTY, cores=2, now=datetime(2026, 1, 1, tzinfo=UTC))
+    stages = {stage["name"]: stage for stage in plan_json(plan)["stages"]}
+    assert [phase["ranks"] for phase in stages["early"]["phases"]] == [1536, 3072, 6144]
+    assert stages["early"]["parameters"] == {
+        "total": 341_029_195_776,
+        "embedding": 9_437_184_000,
+        "non_embedding": 331_592_011_776,
+    }
+    days = sum(stages[name]["wall_s"] for name in ("early", "late", "base")) / 86400
+    assert days == pytest.approx(95.7, rel=0.1)
+    assert stages["code_sft"]["steps"] == 6250
+    assert stages["dpo"]["steps"] == 625
+
+
+def test_the_reports_rounds_start_from_each_other_and_its_students_from_later_bases(report: StageGraph) -> None:
+    for number, before in ((1, "dpo"), (2, "rpo.1.train"), (3, "rpo.2.train")):
+        train = report.stage(f"rpo.{number}.train").stage
+        assert (train.init, train.reference) == (before, before)  # type: ignore[attr-defined]
+    assert report.stage("ladder.1.dialogues").stage.policy == "mixtral"  # type: ignore[attr-defined]
+    assert report.stage("ladder.2.dialogues").stage.policy == "ladder.1.align"  # type: ignore[attr-defined]
+    assert [report.stage(f"ladder.{number}.code").stage.init for number in (1, 2)] == ["early", "late"]  # type: ignore[attr-defined]
+
+
+def test_the_report_divides_its_prompts_between_sft_and_preferences(report: StageGraph) -> None:
+    parts = {label: report.stage(label).stage.parts for label in ("sft_prompts", "preference_synthetic")}  # type: ignore[attr-defined]
+    assert parts == {"sft_prompts": ("sft",), "preference_synthetic": ("preference",)}
+    unsafe = report.stage("lmsys_preference").stage.data  # type: ignore[attr-defined]
+    safe = report.stage("lmsys_sft").stage.data  # type: ignore[attr-defined]
+    assert (unsafe, safe) == ("lmsys", "safe_lmsys")
+
+
+def test_what_cannot_be_run_yet_is_told_before_a_job_exists(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as error:
+        compile_plan(REPORT, [], cluster="h100-768", store=tmp_path, runnable=True)
+    assert {problem.code for problem in error.value.problems} == {"not-yet"}
+    assert all(problem.span and problem.span.line > 1 for problem in error.value.problems)
+
+
+def test_a_layout_that_the_cluster_cannot_hold_is_refused_where_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as error:
+        compile_plan(REPORT, [], cluster="one-node", store=tmp_path)
+    messages = [str(problem) for problem in error.value.problems]
+    assert any("takes 6,144 GPUs, but one-node has 8" in message for message in messages)
+    assert any("has no server of 'mistralai/Mixtral-8x7B-Instruct-v0.1'" in message for message in messages)
