@@ -11,6 +11,7 @@ from compiler.graph import StageGraph, build_graph
 from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
+from compiler.planning.contents import read_contents
 from compiler.planning.inventory import read_inventory
 from compiler.planning.limits import check_limits
 from compiler.runs.support import check_runnable
@@ -32,6 +33,7 @@ def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: P
         read_inventory(store),
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
+        contents=read_contents(graph, store),
     )
     check_limits(plan, graph)
     if runnable:

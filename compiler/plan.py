@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from compiler.graph import StageGraph
@@ -90,10 +91,21 @@ class Plan:
         return tuple(stage for stage in self.stages if stage.action == "run")
 
 
-def make_plan(graph: StageGraph, cluster: Cluster, inventory: Inventory, *, cores: int, now: datetime) -> Plan:
-    """Plans the whole graph; pure: the same arguments give the same plan."""
+def make_plan(
+    graph: StageGraph,
+    cluster: Cluster,
+    inventory: Inventory,
+    *,
+    cores: int,
+    now: datetime,
+    contents: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
+    """Plans the whole graph; pure: the same arguments give the same plan.
+
+    `contents`: label -> digest of adopted files that no revision names.
+    """
     cores = cluster.cores or cores
-    stages = _identified(graph)
+    stages = _identified(graph, contents)
     actions = _actions(stages, graph, inventory)
     names = {stage.fingerprint: stage.label for stage in reversed(stages)}
     fixes = corrections(inventory)
@@ -126,12 +138,12 @@ class _Identified:
     fingerprint: str
 
 
-def _identified(graph: StageGraph) -> Sequence[_Identified]:
+def _identified(graph: StageGraph, contents: Mapping[str, str]) -> Sequence[_Identified]:
     prints: dict[str, str] = {}
     found = []
     for label in graph.order():
         stage = graph.stage(label).stage
-        what = identity(stage, lambda ref: prints[ref])
+        what = identity(stage, lambda ref: prints[ref], contents.get(label, ""))
         prints[label] = fingerprint(what)
         found.append(_Identified(label, stage, what, prints[label]))
     return found

@@ -12,14 +12,18 @@ from compiler.stages import Stage
 from compiler.stages.refs import replace_refs
 
 
-def identity(stage: Stage, fingerprint_of: Callable[[str], str]) -> dict[str, Any]:
-    """What is hashed, as plain JSON values: the whole record with refs replaced, its version, its templates."""
+def identity(stage: Stage, fingerprint_of: Callable[[str], str], contents: str = "") -> dict[str, Any]:
+    """What is hashed, as plain JSON values: the whole record with refs replaced, its version, its templates.
+
+    `contents` is the digest of adopted files, where nothing in the record says which they are.
+    """
     hidden = not_identity(type(stage))
     hashed = {name: value for name, value in replace_refs(stage, fingerprint_of).items() if name not in hidden}
     return {
         **hashed,
         "version": stage.version,
         "templates": {name: _digest(template_text(name).encode()) for name in stage.templates()},
+        **({"contents": contents} if contents else {}),
     }
 
 
