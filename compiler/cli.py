@@ -94,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
         has_json(sub)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new directory")
 
+    explain = verb("explain", "say why a stage will run, which written value is behind it, and what it costs again")
+    reads_spec(explain)
+    explain.add_argument("stage", metavar="STAGE", help="the label of a stage, as `check --stages` lists them")
+    diff = verb("diff", "compare two recipes, or a recipe with a past run; ends with 1 if they differ")
+    diff.add_argument("old", metavar="A", help="a recipe (.yaml), a run id or `latest`")
+    diff.add_argument("new", metavar="B", help="likewise")
+    for sub in (explain, diff):
+        uses_cluster(sub)
+        uses_store(sub)
+        has_json(sub)
+
     resume = verb("resume", "go on with a run that was interrupted or failed")
     status = verb("status", "show the state of a run's stages")
     logs = verb("logs", "print the log of a stage")

@@ -24,9 +24,8 @@ def compile_graph(spec: Path, overrides: Sequence[str]) -> StageGraph:
     return build_graph(elaborate(validate(load(spec, overrides))))
 
 
-def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path, runnable: bool = False) -> Plan:
-    """File to plan, against what this store holds now; with `runnable`, stages that cannot be run are refused."""
-    graph = compile_graph(spec, overrides)
+def plan_graph(graph: StageGraph, *, cluster: str, store: Path) -> Plan:
+    """Graph to plan, against what this store holds now."""
     plan = make_plan(
         graph,
         find_cluster(cluster),
@@ -36,6 +35,13 @@ def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: P
         contents=read_contents(graph, store),
     )
     check_limits(plan, graph)
+    return plan
+
+
+def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path, runnable: bool = False) -> Plan:
+    """File to plan; with `runnable`, stages that this version cannot run are refused."""
+    graph = compile_graph(spec, overrides)
+    plan = plan_graph(graph, cluster=cluster, store=store)
     if runnable:
         check_runnable(plan, graph)
     return plan

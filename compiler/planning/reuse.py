@@ -1,10 +1,11 @@
 """Why a stage runs or is reused: the difference to its nearest sealed relative."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from compiler.artifacts import ArtifactRecord
+from compiler.planning.differences import differences, in_words
 from compiler.planning.inventory import Inventory
 
 _SHOWN = 3
@@ -26,9 +27,9 @@ def why_run(label: str, kind: str, identity: Mapping[str, Any], inventory: Inven
     relatives = inventory.relatives(kind, label)
     if not relatives:
         return "new"
-    differences = min((list(_differences("", record.stage, identity)) for record in relatives), key=len)
-    shown = [_word(path, old, new, names) for path, old, new in differences[:_SHOWN]]
-    more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+    fewest = min((list(differences(record.stage, identity)) for record in relatives), key=len)
+    shown = [_word(path, old, new, names) for path, old, new in fewest[:_SHOWN]]
+    more = f" and {len(fewest) - _SHOWN} more" if len(fewest) > _SHOWN else ""
     return ", ".join(shown) + more if shown else "new"
 
 
@@ -37,23 +38,7 @@ def _word(path: str, old: Any, new: Any, names: Mapping[str, str]) -> str:
         return f"input {names[new]} changed"
     if isinstance(new, list) and new and isinstance(new[0], list):
         return f"{path} changed"
-    return f"{path} {_short(old)} -> {_short(new)}"
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from _differences(f"{path}.{key}" if path else key, old.get(key), new.get(key))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(f"{path}.{index}", one, other)
-    elif old != new:
-        yield path, old, new
+    return f"{path} {in_words(old)} -> {in_words(new)}"
 
 
 def _ago(age: timedelta) -> str:
