@@ -1,6 +1,7 @@
 """YAML text to a tree with places. Safe: no tags, no duplicate keys, no merge keys, bounded aliases and nesting."""
 
 import re
+import sys
 from typing import Any, NamedTuple
 
 import yaml
@@ -21,9 +22,8 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
     """The tree of a text, or nothing if it cannot be read at all; `file` is what its places call it."""
     builder = _Builder(file, problems)
     try:
-        loader = _Loader(text)
-        while loader.check_event():
-            builder.take(loader.get_event())
+        for event in iter(_Loader(text).get_event, None):
+            builder.take(event)
     except yaml.reader.ReaderError as error:
         problems.add(_place_of_character(text, error.position, file), "", _bad_character(error), "not-yaml")
         return None
@@ -95,9 +95,11 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         at, text = self._at(event), event.value
-        self._refuse_tag(event, at)
-        if self._expects_key():
-            self._key(text, at, plain=event.implicit[0])
+        if event.tag is not None:
+            self._refuse_tag(event, at)
+        top = self._stack[-1] if self._stack else None
+        if top is not None and top.is_table and top.key is None:
+            self._key(top, text, at, plain=event.implicit[0])
             return
         node = Scalar(self._value(text, at) if event.implicit[0] else text, text, at)
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -113,26 +115,26 @@ class _Builder:
             return 0
 
     def _refuse_tag(self, event: Any, at: Place) -> None:
-        if event.tag is not None:
-            hint = "quote a value to make it a string" if event.tag.endswith(":str") else "write the plain value"
-            self._problems.add(at, "", f"the tag {_short_tag(event.tag)} is not read", "tag", hint=hint)
+        hint = "quote a value to make it a string" if event.tag.endswith(":str") else "write the plain value"
+        self._problems.add(at, "", f"the tag {_short_tag(event.tag)} is not read", "tag", hint=hint)
 
     def _expects_key(self) -> bool:
         return bool(self._stack) and self._stack[-1].is_table and self._stack[-1].key is None
 
-    def _key(self, text: str, at: Place, *, plain: bool) -> None:
-        top = self._stack[-1]
+    def _key(self, top: _Open, text: str, at: Place, *, plain: bool) -> None:
         if plain and text == "<<":
             hint = "a model may say `extends: other`; other pieces are given names and referred to"
             self._problems.add(at, "", "merge keys are not read", "merge-key", hint=hint)
         elif text in top.entries:
             first = ((top.entries[text].at, "first written here"),)
             self._problems.add(at, "", f"duplicate key {text!r}", "duplicate-key", related=first)
-        top.key = (text, at)
+        # The same few keys stand in every stage.
+        top.key = (sys.intern(text), at)
 
     def _open(self, event: Any) -> None:
         at = self._at(event)
-        self._refuse_tag(event, at)
+        if event.tag is not None:
+            self._refuse_tag(event, at)
         if self._expects_key():
             self._problems.add(at, "", "a key must be a single word", "bad-key", hint=_KEY_HINT)
             raise _TooMuchError

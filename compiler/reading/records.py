@@ -1,8 +1,7 @@
 """A stage as it was written to its record: variables put in, named pieces put in, refs named, then validated."""
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -133,7 +132,7 @@ def put_pieces(tree: Table, record_type: type[Record], pieces: Pieces, path: str
 def read(hint: Any, tree: Table, path: str, problems: Problems, *, more_keys: Sequence[str] = ()) -> Any:
     """The tree as a value of this type; None with the reasons among the problems."""
     try:
-        return _validated(_Type(hint), json.dumps(plain(tree)))
+        return _adapter(_Type(hint)).validate_python(plain(tree))
     except ValidationError as error:
         note_errors(error, tree, hint, path, problems, more_keys=more_keys)
         return None
@@ -152,11 +151,6 @@ class _Type:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Type) and other.hint is self.hint
-
-
-@lru_cache(maxsize=2**17)
-def _validated(kind: _Type, text: str) -> Any:
-    return _adapter(kind).validate_json(text)
 
 
 @cache

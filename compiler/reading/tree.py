@@ -58,13 +58,12 @@ def span(place: Place) -> Span:
 
 
 def plain(node: Node) -> Any:
-    """The tree as dicts, lists and scalars."""
+    """The tree as dicts, tuples and scalars."""
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, Listing):
-        return [plain(item) for item in node.items]
-    values = ((key, entry.value) for key, entry in node.entries.items())
-    return {key: value.value if isinstance(value, Scalar) else plain(value) for key, value in values}
+        return tuple(plain(item) for item in node.items)
+    return {key: value.value if isinstance(value, Scalar) else plain(value) for key, (_, value) in node.entries.items()}
 
 
 def text_node(text: str, like: Scalar) -> Scalar:

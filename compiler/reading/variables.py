@@ -17,14 +17,22 @@ _LONGEST_TEXT = 100_000
 
 def substitute(node: Node, values: Values, problems: Problems, path: str) -> Node:
     """The tree with every variable replaced; the same tree where there is none."""
+    if not _has_variables(node):
+        return node
     if isinstance(node, Scalar):
         return _scalar(node, values, problems, path)
     if isinstance(node, Listing):
-        items = tuple(substitute(item, values, problems, f"{path}.{index}") for index, item in enumerate(node.items))
-        return (
-            node if all(new is old for new, old in zip(items, node.items, strict=True)) else node._replace(items=items)
-        )
+        items = (substitute(item, values, problems, f"{path}.{index}") for index, item in enumerate(node.items))
+        return node._replace(items=tuple(items))
     return _table(node, values, problems, path)
+
+
+def _has_variables(node: Node) -> bool:
+    if isinstance(node, Table):
+        return any("${" in key or _has_variables(value) for key, (_, value) in node.entries.items())
+    if isinstance(node, Scalar):
+        return isinstance(node.value, str) and "${" in node.value
+    return any(_has_variables(item) for item in node.items)
 
 
 def variables_in(node: Node) -> set[str]:
@@ -39,18 +47,14 @@ def variables_in(node: Node) -> set[str]:
 
 def _table(table: Table, values: Values, problems: Problems, path: str) -> Table:
     entries: dict[str, Entry] = {}
-    changed = False
     for key, entry in table.entries.items():
-        value = entry.value
-        if not (isinstance(value, Scalar) and not (isinstance(value.value, str) and "${" in value.value)):
-            value = substitute(value, values, problems, f"{path}.{key}")
+        value = substitute(entry.value, values, problems, f"{path}.{key}")
         name = _interpolated(key, entry.at, values, problems, f"{path}.{key}") if "${" in key else key
         if name in entries:
             first = ((entries[name].at, "first written here"),)
             problems.add(entry.at, path, f"duplicate key {name!r}", "duplicate-key", related=first)
-        changed = changed or value is not entry.value or name != key
         entries[name] = entry if value is entry.value else Entry(entry.at, value)
-    return table._replace(entries=entries) if changed else table
+    return table._replace(entries=entries)
 
 
 def _scalar(node: Scalar, values: Values, problems: Problems, path: str) -> Node:

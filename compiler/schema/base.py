@@ -14,7 +14,7 @@ from compiler.schema.described import descriptions
 class Record(BaseModel):
     """A frozen, closed value: unknown keys, wrong types, infinities and NaN are refused.
 
-    Records are validated from JSON (`model_validate_json`), never coerced: "5" is not 5 and true is not 1.
+    Records are validated from JSON or from its like in Python, never coerced: "5" is not 5 and true is not 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)

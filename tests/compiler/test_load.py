@@ -56,7 +56,7 @@ def test_every_key_and_value_has_its_place(tmp_path: Path) -> None:
 
 
 def test_an_alias_stands_for_its_anchor(tmp_path: Path) -> None:
-    assert plain(load_tree(write(tmp_path, "a: &x {b: 1}\nc: [*x, *x]\n"))) == {"a": {"b": 1}, "c": [{"b": 1}] * 2}
+    assert plain(load_tree(write(tmp_path, "a: &x {b: 1}\nc: [*x, *x]\n"))) == {"a": {"b": 1}, "c": ({"b": 1},) * 2}
 
 
 def bomb(levels: int) -> str:
@@ -205,7 +205,7 @@ pipeline:
         ("params.rounds=1", "params.rounds", 1, 15),
         ("params.beta=1e-4", "params.beta", 1e-4, 13),
         ("params.beta=no", "params.beta", "no", 13),
-        ("params.beta=[0.1, 2]", "params.beta", [0.1, 2], 13),
+        ("params.beta=[0.1, 2]", "params.beta", (0.1, 2), 13),
         ('params.beta="5"', "params.beta", "5", 13),
         ("params.beta=a=b: c", "params.beta", "a=b: c", 13),
         ("params.beta=", "params.beta", None, 13),
@@ -213,7 +213,7 @@ pipeline:
         ("pipeline.base.phases.1.name=c", "pipeline.base.phases.1.name", "c", 29),
         ("pipeline.base.placement.layout.dp=2", "pipeline.base.placement.layout.dp", 2, 35),
         ("pipeline.report.rows.+ RPO v1.5=y", "pipeline.report.rows.+ RPO v1.5", "y", 33),
-        ("matrix.params.beta=[1, 2]", "matrix.params.beta", [1, 2], 20),
+        ("matrix.params.beta=[1, 2]", "matrix.params.beta", (1, 2), 20),
     ],
 )
 def test_an_override_replaces_one_value(tmp_path: Path, override: str, path: str, value: object, column: int) -> None:
