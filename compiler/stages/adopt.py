@@ -52,3 +52,7 @@ class Adopt(Stage):
         if (self.artifact == "policy") != (self.model is not None and self.tokenizer is not None):
             raise ValueError("a policy has a `model` and a `tokenizer`; nothing else has")
         return self
+
+    def templates(self) -> tuple[str, ...]:
+        """The chat template of a tokenizer: its text goes into the artifact."""
+        return (f"chat/{self.source.chat_template}.j2",) if isinstance(self.source, TokenizerFile) else ()

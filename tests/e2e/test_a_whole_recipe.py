@@ -146,7 +146,13 @@ def test_killed_inside_a_stage_it_goes_on_from_there(
 def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "compiler", "run", str(RECIPE), "--store", str(tmp_path)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Whoever started the tests in the background made them deaf to Ctrl-C, and the children would be so too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/journal/*.jsonl")):

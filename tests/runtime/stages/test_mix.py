@@ -8,7 +8,7 @@ from runtime.rows import read_rows
 
 
 def _mix(run_stage: Any, weights: dict[str, float], count: int, inputs: Any, seed: int = 1, **fingerprints: str) -> Any:
-    return run_stage("mix", {"data": weights, "count": count, "seed": seed}, inputs, fingerprints)
+    return run_stage("mix", {"rows": "dialogues", "data": weights, "count": count, "seed": seed}, inputs, fingerprints)
 
 
 @pytest.fixture
