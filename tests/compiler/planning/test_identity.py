@@ -1,91 +1,135 @@
 """What a fingerprint depends on, and what it does not."""
 
-import re
-from collections.abc import Mapping
+import copy
+import random
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from compiler.clusters import find_cluster
+from compiler.errors import SpecError
+from compiler.graph import StageGraph
+from compiler.load import load_tree
 from compiler.pipeline import compile_graph
-from compiler.plan import Plan, make_plan
+from compiler.plan import make_plan
 from compiler.planning.inventory import EMPTY
+from compiler.reading.tree import plain
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "micro.yaml"
-
-
-def plan(text: str, folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "recipe.yaml"
-    file.write_text(text)
-    graph = compile_graph(file, overrides)
-    return make_plan(graph, find_cluster("laptop"), EMPTY, cores=2, now=datetime(2026, 1, 1, tzinfo=UTC))
+RECIPES = Path(__file__).parents[1] / "recipes"
+SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def prints(plan: Plan) -> Mapping[str, str]:
+def prints(graph: StageGraph, cluster: str = "laptop") -> dict[str, str]:
+    plan = make_plan(graph, find_cluster(cluster), EMPTY, cores=2, now=datetime(2026, 1, 1, tzinfo=UTC))
     return {stage.label: stage.fingerprint for stage in plan.stages}
 
 
 @pytest.fixture
-def text() -> str:
-    return RECIPE.read_text()
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(RECIPES / "shapes.yaml", tmp_path)
+    return tmp_path
 
 
-def test_neither_place_nor_comments_nor_order_of_keys_change_identity(text: str, tmp_path: Path) -> None:
-    original = prints(plan(text, tmp_path / "a"))
-    commented = re.sub(r"\n", "  # a comment\n", text, count=1)
-    reordered = commented.replace("error_rate: 0.1, seed: 1}", "seed: 1, error_rate: 0.1}")
-    assert reordered != text
-    assert prints(plan(reordered, tmp_path / "elsewhere" / "b")) == original
+def listed(value: Any) -> Any:
+    """As `yaml` writes it."""
+    if isinstance(value, dict):
+        return {key: listed(part) for key, part in value.items()}
+    return [listed(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def test_placement_does_not_change_identity(text: str, tmp_path: Path) -> None:
-    original = prints(plan(text, tmp_path / "a"))
-    moved = text.replace("placement: {layout: {dp: 2}, checkpoint_every_steps: 20}", "placement: {threads: 2}")
-    assert moved != text
-    assert prints(plan(moved, tmp_path / "b")) == original
+TREE: dict[str, Any] = listed(plain(load_tree(RECIPES / "small.yaml")))
 
 
-def test_a_renamed_stage_is_the_same_stage(text: str, tmp_path: Path) -> None:
-    original = prints(plan(text, tmp_path / "a"))
-    renamed = prints(plan(re.sub(r"\breward_ratings\b", "ratings", text), tmp_path / "b"))
-    assert renamed["ratings"] == original["reward_ratings"]
-    assert renamed["rounds.2.train"] == original["rounds.2.train"]
+def compiled(folder: Path, tree: dict[str, Any]) -> StageGraph:
+    spec = folder / "spec.yaml"
+    spec.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return compile_graph(spec, [])
 
 
-@pytest.mark.parametrize(
-    ("override", "first"),
-    [
-        ("pipeline.base.seq_length=16", "base"),
-        ("pipeline.sft.epochs=3", "sft"),
-        ("pipeline.rounds.stages.train.loss.beta=0.2", "rounds.1.train"),
-        ("pipeline.answers.error_rate=0.2", "answers"),
-        ("judges.by_reward.gate=0.5", "rounds.1.rewards"),
-    ],
-)
-def test_a_changed_field_changes_its_stage_and_what_follows_and_nothing_else(
-    text: str, tmp_path: Path, override: str, first: str
+def shuffled(value: Any, source: random.Random) -> Any:
+    """Mappings in another order; lists, whose order means something, as they were."""
+    if isinstance(value, dict):
+        keys = list(value)
+        source.shuffle(keys)
+        return {key: shuffled(value[key], source) for key in keys}
+    return [shuffled(part, source) for part in value] if isinstance(value, list) else value
+
+
+def stages_of(entries: dict[str, Any], path: str = "pipeline") -> dict[str, dict[str, Any]]:
+    """Path -> stage as written, through loops."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in entries.items():
+        if "kind" in entry:
+            found[f"{path}.{name}"] = entry
+        else:
+            found.update(stages_of(entry["stages"], f"{path}.{name}.stages"))
+    return found
+
+
+@SETTINGS
+@given(seed=st.integers(0, 2**32))
+def test_the_order_of_keys_changes_no_fingerprint(folder: Path, seed: int) -> None:
+    other = {key: shuffled(part, random.Random(seed)) if key != "matrix" else part for key, part in TREE.items()}
+    assert prints(compiled(folder, other)) == prints(compiled(folder, TREE))
+
+
+@SETTINGS
+@given(data=st.data())
+def test_placement_and_cluster_change_no_fingerprint(folder: Path, data: st.DataObject) -> None:
+    tree = copy.deepcopy(TREE)
+    for stage in stages_of(tree["pipeline"]).values():
+        if data.draw(st.booleans()):
+            stage["placement"] = {"threads": data.draw(st.integers(1, 8)), "checkpoint_every_steps": 7}
+    before = prints(compiled(folder, TREE))
+    assert prints(compiled(folder, tree)) == before
+    assert prints(compiled(folder, tree), "one-node") == before
+
+
+def test_moving_the_workspace_changes_no_fingerprint(folder: Path, tmp_path: Path) -> None:
+    before = prints(compiled(folder, TREE))
+    elsewhere = tmp_path / "deep" / "er"
+    elsewhere.mkdir(parents=True)
+    shutil.copy(RECIPES / "shapes.yaml", elsewhere)
+    assert prints(compiled(elsewhere, TREE)) == before
+
+
+@SETTINGS
+@given(data=st.data())
+def test_a_changed_field_changes_its_stage_and_what_rests_on_it_and_nothing_else(
+    folder: Path, data: st.DataObject
 ) -> None:
-    original, changed = plan(text, tmp_path), plan(text, tmp_path, (override,))
-    differing = {label for label, value in prints(changed).items() if prints(original)[label] != value}
-    graph = compile_graph(tmp_path / "recipe.yaml", ())
-    own = {label for label in differing if not any(need in differing for need in graph.inputs(label))}
-    assert first in own
-    expected = own | {label for name in own for label in graph.descendants(name)}
-    assert differing == expected
-    assert differing != set(prints(original))
+    tree = copy.deepcopy(TREE)
+    written = stages_of(tree["pipeline"])
+    numbers = [
+        (path, field)
+        for path, stage in written.items()
+        for field, value in stage.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    path, field = data.draw(st.sampled_from(numbers))
+    written[path][field] = written[path][field] * 2 + 1 if isinstance(written[path][field], int) else 0.125
+    graph = compiled(folder, TREE)
+    try:
+        changed = compiled(folder, tree)
+    except SpecError:
+        assume(False)
+    before, after = prints(graph), prints(changed)
+    assert set(before) == set(after)
+    own = {label for label in graph.order() if graph.stage(label).path == path}
+    expected = own.union(*(graph.descendants(label) for label in own))
+    assert {label for label in before if before[label] != after[label]} == expected
 
 
-def test_the_words_of_a_chat_template_are_identity(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = prints(plan(text, tmp_path))
-    monkeypatch.setattr("compiler.planning.fingerprint.template_text", lambda name: f"other words in {name}")
-    changed = prints(plan(text, tmp_path))
-    assert changed["tokenizer"] != original["tokenizer"]
-    assert changed["answers"] == original["answers"]
-
-
-def test_integers_and_equal_decimals_are_one_number(text: str, tmp_path: Path) -> None:
-    original = prints(plan(text, tmp_path / "a"))
-    assert prints(plan(text.replace("eta: 1.0", "eta: 1"), tmp_path / "b")) == original
-    assert prints(plan(text.replace("rotary_base: 10k", "rotary_base: 10000"), tmp_path / "c")) == original
+def test_stages_of_equal_content_share_a_fingerprint_whatever_they_are_called(folder: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["pipeline"]["web_again"] = copy.deepcopy(tree["pipeline"]["web"])
+    found = prints(compiled(folder, tree))
+    twins = {label for label in found if label.startswith("web_again")}
+    assert twins
+    assert all(found[label] == found[label.replace("web_again", "web")] for label in twins)
