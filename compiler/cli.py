@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     def has_json(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", help="print as JSON")
 
+    init = verb("init", "write a commented recipe that runs, and its JSON Schema for editors")
+    init.add_argument("file", type=Path, nargs="?", default=Path("recipe.yaml"), metavar="FILE", help="(recipe.yaml)")
+
     check = verb("check", "find every mistake in a spec")
     reads_spec(check)
     has_json(check)
