@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
 from compiler.planning.cost import Cost, corrections, cost_of, ranks_at, step_time
@@ -14,7 +15,7 @@ from compiler.planning.inventory import Inventory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
 from compiler.planning.reuse import why_reused, why_run
 from compiler.planning.schedule import Slot, makespan, urgency
-from compiler.planning.workload import Work, model_label, work_of
+from compiler.planning.workload import Work, work_of
 from compiler.schema.cluster import Cluster
 from compiler.stages import Stage
 

@@ -4,21 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from compiler.checks.lineage import Lineage
+from compiler.checks.model_use import model_label
 from compiler.checks.view import View, field_place
 from compiler.elaborate import ProgramStage
 from compiler.manifest import Placement
 from compiler.reading.tree import Place
-from compiler.schema.generators import SelfPrompted
-from compiler.schema.judges import RewardModelJudge
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
 from compiler.stages.adopt import Adopt
-from compiler.stages.evaluate import Evaluate
-from compiler.stages.generate import Generate
-from compiler.stages.judge import Judge
 from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
-from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
 from compiler.stages.sft import Sft
 
@@ -30,27 +25,14 @@ def check_arithmetic(view: View, lineages: Mapping[str, Lineage]) -> None:
         if isinstance(stage, Pretrain | Adopt) and stage.model is not None:
             _check_shape(view, at, stage.model)
         if at.placement != _PLAIN:
-            lineage = lineages.get(_whose_model(at.label, stage))
+            lineage = lineages.get(model_label(at.label, stage))
             if lineage is not None:
                 _check_layout(view, at, lineage.model)
             _check_batches(view, at)
+            _check_use(view, at)
 
 
 _PLAIN = Placement()
-
-
-def _whose_model(label: str, stage: Stage) -> str:
-    match stage:
-        case Generate():
-            return stage.policies[0]
-        case Evaluate():
-            return stage.policy
-        case Judge(judge=RewardModelJudge() as judge):
-            return judge.model
-        case Prompts(generator=SelfPrompted() as generator):
-            return generator.policy
-        case _:
-            return label
 
 
 def _check_shape(view: View, at: ProgramStage, model: ModelSpec) -> None:
@@ -121,6 +103,20 @@ def _check_batches(view: View, at: ProgramStage) -> None:
             count = batch // (micro * dp)
             message = f"interleaving needs micro-batches in multiples of pp, {layout.pp}; this batch gives {count}"
             _blame_layout(view, at, "vpp", message, related)
+
+
+def _check_use(view: View, at: ProgramStage) -> None:
+    """A layout is for stages with a model, and data parallelism for those that train it."""
+    layout = at.placement.layout
+    if layout.world_size == 1:
+        return
+    kind = at.kind
+    if not model_label(at.label, at.stage):
+        message = f"a stage of kind {kind} runs no model, so it has no layout"
+        view.blame(at, "placement.layout", message, "wrong-value", hint="divide its rows with `shards`")
+    elif layout.dp > 1 and not isinstance(at.stage, Pretrain | Sft | Prefer | RewardModel):
+        message = f"is {layout.dp}, but a stage of kind {kind} trains nothing: each rank would do the same work"
+        view.blame(at, "placement.layout.dp", message, "wrong-value", hint="divide its rows with `shards`")
 
 
 def _check_ramp(view: View, at: ProgramStage) -> None:

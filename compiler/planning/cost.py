@@ -3,9 +3,10 @@
 from statistics import median
 from typing import NamedTuple
 
+from compiler.checks.model_use import model_label
 from compiler.manifest import Placement
 from compiler.planning.inventory import Inventory
-from compiler.planning.workload import PhaseWork, Work, model_label
+from compiler.planning.workload import PhaseWork, Work
 from compiler.schema.cluster import Cluster
 from compiler.stages import Stage
 

@@ -8,19 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from compiler.checks.model_use import model_label
 from compiler.planning.parameters import training_flops
-from compiler.schema.generators import (
-    ClosedQA,
-    Coding,
-    FewShot,
-    InstructionFollowing,
-    Math,
-    OpenQA,
-    SelfPrompted,
-    TwoTurn,
-    Writing,
-)
-from compiler.schema.judges import LLMJudge, RewardModelJudge
+from compiler.schema.generators import SelfPrompted
+from compiler.schema.judges import LLMJudge
 from compiler.schema.model import ModelSpec
 from compiler.schema.training import num_steps
 from compiler.stages import Stage
@@ -102,35 +93,6 @@ class Shapes(Protocol):
 
     def policy_model(self, label: str) -> ModelSpec | None:
         """The shape of the model that this stage trains or is; None of a served model."""
-
-
-_ASKING = (OpenQA, Writing, ClosedQA, Math, Coding, TwoTurn, FewShot)
-"""Generators that ask a language model."""
-
-
-def model_label(label: str, stage: Stage) -> str:
-    """The stage whose model this stage trains or runs: itself, or one of its refs; empty if it has no model."""
-    match stage:
-        case Pretrain() | Sft() | Prefer() | RewardModel():
-            return label
-        case Generate():
-            return stage.policies[0]
-        case Evaluate() | Dialogues():
-            return stage.policy
-        case Code():
-            return stage.coder
-        case Judge(judge=RewardModelJudge() | LLMJudge() as judge):
-            return judge.model
-        case Prompts(generator=SelfPrompted() as generator):
-            return generator.policy
-        case Prompts(generator=generator) if isinstance(generator, _ASKING):
-            return generator.model
-        case Prompts(generator=InstructionFollowing(model=str(model))):
-            return model
-        case Topics():
-            return next((model for source in stage.sources if (model := getattr(source, "model", ""))), "")
-        case _:
-            return ""
 
 
 def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work:
