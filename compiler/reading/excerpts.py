@@ -13,6 +13,7 @@ import yaml
 
 from compiler.errors import Problem, Span
 from compiler.reading.overrides import FILE as COMMAND_LINE
+from compiler.reading.parse import DEEPEST
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -110,6 +111,8 @@ def _ends(text: str, places: Collection[tuple[int, int]]) -> Mapping[tuple[int, 
             if start[0] > last and not any(begin in places and flow for begin, flow in opened):
                 break
             if isinstance(event, yaml.CollectionStartEvent):
+                if len(opened) > DEEPEST:
+                    break  # Nobody reads on from there, and PyYAML takes ever longer to.
                 opened.append((start, bool(event.flow_style)))
             elif isinstance(event, yaml.CollectionEndEvent):
                 begin, flow = opened.pop()

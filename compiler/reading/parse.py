@@ -13,7 +13,8 @@ from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, Va
 # libyaml is some ten times faster; the pure parser stands in where PyYAML was built without it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_DEEPEST = 60
+DEEPEST = 60
+"""Levels of nesting that are read."""
 _MOST_ALIASED = 500_000
 """Values that aliases may add: enough for any spec, too few for a bomb."""
 
@@ -73,6 +74,8 @@ class _Builder:
 
     def take(self, event: Any) -> None:
         """Adds what one event of the parser says."""
+        if self._problems.full:
+            raise _TooMuchError
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -138,8 +141,8 @@ class _Builder:
         if self._expects_key():
             self._problems.add(at, "", "a key must be a single word", "bad-key", hint=_KEY_HINT)
             raise _TooMuchError
-        if len(self._stack) >= _DEEPEST:
-            self._problems.add(at, "", f"nested deeper than {_DEEPEST} levels", "too-large")
+        if len(self._stack) >= DEEPEST:
+            self._problems.add(at, "", f"nested deeper than {DEEPEST} levels", "too-large")
             raise _TooMuchError
         if event.anchor:
             self._anchors[event.anchor] = None

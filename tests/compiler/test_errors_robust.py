@@ -1,0 +1,38 @@
+"""What no one means to write must not stop the command from answering: huge, deep and endless files."""
+
+from pathlib import Path
+
+import pytest
+
+from compiler.errors import SpecError
+from compiler.load import load
+from compiler.reading.excerpts import excerpts
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("[" * 100_000, "too-large"),
+        ("a: " + "[" * 100_000, "too-large"),
+        ("? \n" * 30_000, "duplicate-key"),
+        ("a: 1\n" * 30_000, "duplicate-key"),
+        ("rung: 1\nname: " + "x" * 3_000_000 + ": {\n", "not-yaml"),
+        ("&a [*a]", "cycle"),
+    ],
+    ids=["brackets", "nested", "empty keys", "one key", "one line", "circle"],
+)
+def test_a_monstrous_file_gives_a_bounded_number_of_problems_with_lines(tmp_path: Path, text: str, code: str) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(text)
+    with pytest.raises(SpecError) as error:
+        load(spec)
+    assert code in {problem.code for problem in error.value.problems}
+    assert len(error.value.problems) <= 501
+    assert excerpts(error.value.problems)
+
+
+def test_what_is_no_regular_file_is_refused_unread(tmp_path: Path) -> None:
+    for odd in (Path("/dev/zero"), tmp_path):
+        with pytest.raises(SpecError) as error:
+            load(odd)
+        assert [problem.code for problem in error.value.problems] == ["missing-file"]
