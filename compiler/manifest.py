@@ -17,6 +17,7 @@ class Placement(Record):
     """Where and how a stage is computed; none of it bears identity."""
 
     layout: Layout = Layout()
+    """Ranks, by what they divide."""
     dp_at_batch: dict[str, Count] = Field(default_factory=dict)
     """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named."""
     micro_batch_size: Count | None = None

@@ -12,7 +12,9 @@ class Length(Record):
 
     kind: Literal["length"]
     at_least: Annotated[int, Field(ge=0)]
+    """Fewest characters."""
     at_most: Annotated[int, Field(gt=0)]
+    """Most characters."""
 
 
 class Language(Record):

@@ -28,6 +28,7 @@ class Tasks(_Generator):
 
     kind: Literal["tasks"]
     families: Families
+    """Family -> weight."""
 
 
 class SelfPrompted(_Generator):
@@ -35,9 +36,11 @@ class SelfPrompted(_Generator):
 
     kind: Literal["self_prompted"]
     policy: Annotated[str, Accepts("policy")]
+    """Who writes."""
     families: Families
     """Families to keep; weights are shares of the prompts kept."""
     temperature: Positive
+    """Of sampling; 1 is the model's own distribution."""
     max_attempts: Count
     """Prompts sampled at most, before the stage is content with fewer rows than asked for."""
 
@@ -51,12 +54,15 @@ class OpenQA(_Generator):
 
     kind: Literal["open_qa"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     topics: Annotated[str, Accepts("topics")]
+    """What the prompts are about: a topics stage."""
     per_topic: Count
     """Questions asked for on each topic."""
     refinements: tuple[Refinement, ...]
     """Each question is replaced by one version for each of these; with none the question itself is the prompt."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The question about a topic, and its refinements."""
@@ -68,13 +74,17 @@ class Writing(_Generator):
 
     kind: Literal["writing"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     topics: Annotated[str, Accepts("topics")]
+    """What the prompts are about: a topics stage."""
     document_types: Annotated[tuple[str, ...], Field(min_length=1)]
     """newsletter, essay, poem, ..."""
     per_topic: Count
     """Requests asked for on each topic, each for a type drawn at random."""
     refinements: tuple[Refinement, ...]
+    """Each request is replaced by one version for each of these."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The request, and its refinements."""
@@ -86,9 +96,13 @@ class ClosedQA(_Generator):
 
     kind: Literal["closed_qa"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     documents: Annotated[str, Accepts("documents")]
+    """Texts to ask about."""
     per_document: Count
+    """Requests asked for about each text."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The request, and how it is joined with its text."""
@@ -100,11 +114,15 @@ class Math(_Generator):
 
     kind: Literal["math"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     keywords: Annotated[str, Accepts("topics")]
+    """What the problems are about: a topics stage."""
     levels: Annotated[tuple[Literal["beginner", "general"], ...], Field(min_length=1)]
+    """Levels of difficulty, each asked for."""
     per_keyword: Count
     """Problems asked for on each keyword, at each level."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """One question for each level."""
@@ -116,11 +134,17 @@ class Coding(_Generator):
 
     kind: Literal["coding"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     keywords: Annotated[str, Accepts("topics")]
+    """What the problems are about: a topics stage."""
     language: str
+    """Programming language of the solutions."""
     levels: Annotated[tuple[Literal["beginner", "intermediate", "advanced"], ...], Field(min_length=1)]
+    """Levels of difficulty, each asked for."""
     per_keyword: Count
+    """Problems asked for on each keyword, at each level."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """One question for each level."""
@@ -132,6 +156,7 @@ class InstructionFollowing(_Generator):
 
     kind: Literal["instruction_following"]
     prompts: Annotated[str, Accepts("prompts")]
+    """What instructions are added to."""
     instructions: Annotated[dict[str, Positive], Field(min_length=1)]
     """IFEval instruction type, or a group of them (`keywords`, `length_constraints`, ...) -> weight."""
     form: Literal["single_turn", "multi_turn", "second_turn"]
@@ -139,6 +164,7 @@ class InstructionFollowing(_Generator):
     model: LanguageModelRef | None = None
     """Who answers in between; multi_turn and second_turn need one."""
     sampling: Sampling | None = None
+    """How the answers in between are drawn."""
 
 
 class TwoTurn(_Generator):
@@ -146,8 +172,11 @@ class TwoTurn(_Generator):
 
     kind: Literal["two_turn"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     prompts: Annotated[str, Accepts("prompts")]
+    """First turns."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """How the model is asked to go on as the user."""
@@ -159,10 +188,13 @@ class FewShot(_Generator):
 
     kind: Literal["few_shot"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     examples: Annotated[str, Accepts("prompts")]
+    """Prompts that people wrote."""
     shots: Count
     """Examples shown at a time, drawn at random."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """How examples are shown."""

@@ -85,7 +85,12 @@ _LOOP: Schema = {
             "description": "the variables of each round",
         },
         "carry": {**_REFS, "description": "variable -> stage that is its value in the first round"},
-        "stages": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/entry"}},
+        "stages": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"$ref": "#/$defs/entry"},
+            "description": "stages and loops of each round, by name",
+        },
         "yield": {**_REFS, "description": "carried variable -> stage that is its value in the next round"},
     },
 }
@@ -126,7 +131,13 @@ def _extensible(model: Schema) -> Schema:
 
 def _stage(kind: str, definitions: Schema) -> Schema:
     schema = _of(STAGES[kind], definitions)
-    properties = {**schema["properties"], "placement": {"$ref": "#/$defs/Placement"}}
+    properties = {
+        **schema["properties"],
+        "placement": {
+            "$ref": "#/$defs/Placement",
+            "description": "where and how it is computed; never part of what is computed",
+        },
+    }
     for field in pieces_of(STAGES[kind]):
         takes_model = ModelSpec in record_types(hints_of(STAGES[kind])[field])
         piece = _MODEL if takes_model else properties[field]

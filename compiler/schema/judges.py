@@ -32,9 +32,11 @@ class LLMJudge(_Judge):
 
     kind: Literal["llm"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     rubric: Literal["helpfulness", "correctness", "code"]
     """What the judge is asked to look at: `templates/prompts/judge_<rubric>.j2`."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The question."""
@@ -46,6 +48,7 @@ class LLMGrade(_Judge):
 
     kind: Literal["llm_grade"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     rubric: Literal["helpfulness", "correctness", "code"]
     """What the judge is asked to look at: `templates/prompts/grade_<rubric>.j2`."""
     highest: Count
@@ -53,6 +56,7 @@ class LLMGrade(_Judge):
     show_reference: bool
     """Show the judge the prompt's reference answer, where it has one."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The question."""
@@ -68,6 +72,7 @@ class RewardModelJudge(_Judge):
 
     kind: Literal["reward_model"]
     model: Annotated[str, Accepts("reward_model")]
+    """The reward model."""
     weights: Annotated[dict[Attribute, float], Field(min_length=1)]
     """Each attribute's weight in the scalar reward."""
     gate: Annotated[float, Field(ge=0, le=1)]

@@ -12,6 +12,7 @@ class DPO(Record):
 
     kind: Literal["dpo"]
     beta: Positive
+    """Scale of the implicit gap."""
     sft_weight: NonNegative
     """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool
@@ -23,10 +24,13 @@ class CDPO(Record):
 
     kind: Literal["cdpo"]
     beta: Positive
+    """Scale of the implicit gap."""
     label_noise: Annotated[float, Field(ge=0, lt=0.5)]
     """Share of pairs whose order is wrong."""
     sft_weight: NonNegative
+    """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool
+    """Divide that term by the answer's length in tokens."""
 
 
 class SimPO(Record):
@@ -34,10 +38,13 @@ class SimPO(Record):
 
     kind: Literal["simpo"]
     beta: Positive
+    """Scale of the implicit gap."""
     gamma: NonNegative
     """Margin that the chosen answer must have."""
     sft_weight: NonNegative
+    """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool
+    """Divide that term by the answer's length in tokens."""
 
 
 class IPO(Record):
@@ -45,8 +52,11 @@ class IPO(Record):
 
     kind: Literal["ipo"]
     beta: Positive
+    """Scale of the implicit gap."""
     sft_weight: NonNegative
+    """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool
+    """Divide that term by the answer's length in tokens."""
 
 
 class RPO(Record):
@@ -60,7 +70,9 @@ class RPO(Record):
     eta: Positive
     """Scale of the judged gap: b = eta * (reward of chosen - reward of rejected)."""
     sft_weight: NonNegative
+    """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool
+    """Divide that term by the answer's length in tokens."""
 
 
 Loss = Annotated[DPO | CDPO | SimPO | IPO | RPO, Field(discriminator="kind")]

@@ -11,9 +11,13 @@ class ModelSpec(Record):
     """A decoder-only transformer, in Megatron-core's words."""
 
     num_layers: Count
+    """Transformer layers."""
     hidden_size: Count
+    """Width of the residual stream."""
     ffn_hidden_size: Count
+    """Width inside the MLP."""
     num_attention_heads: Count
+    """Query heads."""
     num_query_groups: Count
     """Key/value heads (grouped-query attention); equal to num_attention_heads for full multi-head attention."""
     kv_channels: Count | None = None
@@ -23,12 +27,15 @@ class ModelSpec(Record):
     seq_length: Count
     """Longest sequence in tokens, prompt and answer together."""
     activation: Literal["squared_relu", "relu", "gelu", "swiglu", "geglu"]
+    """Of the MLP; swiglu and geglu have a gate, a third matrix."""
     normalization: Literal["layernorm1p", "layernorm", "rmsnorm"]
     """layernorm1p is LayerNorm with zero-centred gamma: scale = 1 + gamma."""
     norm_epsilon: Positive
+    """Added to the variance."""
     rotary_percent: Share
     """Share of each head's channels that RoPE turns."""
     rotary_base: Count
+    """Base of RoPE's wavelengths."""
     rotary_scaling: Positive | None = None
     """Llama 3's stretching of long wavelengths, by this factor; none where absent."""
     linear_bias: bool
@@ -38,6 +45,7 @@ class ModelSpec(Record):
     qk_norm: bool = False
     """Normalize each head's queries and keys (Qwen 3)."""
     tie_embeddings: bool
+    """Input and output embedding are one matrix."""
     init_std: Positive
     """Standard deviation of the initial weights; output projections get init_std / sqrt(2 * num_layers)."""
 
@@ -56,6 +64,7 @@ class _FP8(Record):
     format: Literal["hybrid", "e4m3"]
     """hybrid: E4M3 forward, E5M2 for gradients."""
     bf16_first_layers: Annotated[int, Field(ge=0)]
+    """First layers that stay in bf16."""
     bf16_last_layers: Annotated[int, Field(ge=0)]
     """Layers at either end that stay in bf16."""
     param_gather: bool
@@ -73,6 +82,7 @@ class DelayedScaling(_FP8):
     amax_history: Count
     """Steps looked back."""
     amax_algorithm: Literal["max", "most_recent"]
+    """What of the history counts."""
 
 
 class TensorwiseScaling(_FP8):

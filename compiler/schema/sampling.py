@@ -16,4 +16,6 @@ class Sampling(Record):
     temperature: Annotated[float, Field(ge=0)]
     """0 is greedy."""
     top_p: Share
+    """Draw from the likeliest tokens that have this much probability together; 1 is all of them."""
     max_new_tokens: Count
+    """Longest answer."""

@@ -31,6 +31,7 @@ class TokenizerFile(Record):
     vocab_size: Annotated[int, Field(gt=0)]
     """Tokens, special ones included; checked when the file is adopted."""
     chat_template: ChatTemplate
+    """How conversations are written, for every model that uses this tokenizer."""
 
 
 class Checkpoint(Record):

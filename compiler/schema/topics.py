@@ -27,7 +27,9 @@ class Generated(Record):
 
     kind: Literal["generated"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     subject: Subject
+    """What the topics are of."""
     levels: tuple[str, ...] = ()
     """School levels to ask for, one after the other (math); none where the subject has none."""
     macro_topics: Count
@@ -35,6 +37,7 @@ class Generated(Record):
     subtopics: Count
     """Narrower topics asked for, of each broad one."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The two questions, and the one that turns an answer into a list."""
@@ -47,10 +50,13 @@ class Classified(Record):
 
     kind: Literal["classified"]
     model: LanguageModelRef
+    """Who is asked: a policy of this recipe, or an endpoint."""
     subject: Literal["python", "math"]
+    """What the topics are of."""
     entities: Annotated[str, Accepts("topics")]
     """An adopt stage of topics: the candidates."""
     sampling: Sampling
+    """How answers are drawn."""
 
     def templates(self) -> tuple[str, ...]:
         """The yes-or-no question."""
@@ -62,7 +68,9 @@ class Mined(Record):
 
     kind: Literal["mined"]
     documents: Annotated[str, Accepts("documents")]
+    """Source code."""
     language: Literal["python"]
+    """What the code is written in."""
     at_least: Count
     """Documents that a name must stand in."""
 

@@ -11,9 +11,13 @@ class Optimizer(Record):
     """Megatron-core's Adam (AdamW: decoupled weight decay, none on norms and biases)."""
 
     beta1: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the mean of gradients."""
     beta2: Annotated[float, Field(ge=0, lt=1)]
+    """Decay of the mean of squared gradients."""
     epsilon: Positive
+    """Added to the root of the mean square."""
     weight_decay: NonNegative
+    """Decoupled: times the learning rate, each step."""
     clip_grad: NonNegative
     """Largest global gradient norm; 0 does not clip."""
 
@@ -24,6 +28,7 @@ class LearningRate(Record):
     shape: Literal["constant", "linear", "cosine"]
     """How it goes from `start` to `end` once warm-up is over."""
     start: Positive
+    """Rate after warm-up."""
     end: NonNegative
     """Rate at the last step; equal to `start` for a constant rate."""
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -50,6 +55,7 @@ class RampStep(Record):
     global_batch_size: Count
     """in sequences"""
     tokens: Count
+    """Trained on at this batch size."""
 
 
 def num_steps(rows: int, epochs: int, global_batch_size: int) -> int:

@@ -30,6 +30,7 @@ class Adopt(Stage):
     name: str
     """What they are, in a word that people know: `nvidia/HelpSteer2`."""
     source: Source
+    """What kind of files they are, and how they are read."""
     model: Annotated[ModelSpec, Piece("models")] | None = None
     """Of a policy: its shape, checked against the files when they are adopted."""
     tokenizer: TokenizerRef | None = None

@@ -14,6 +14,8 @@ class Annotate(Stage):
 
     kind: Literal["annotate"]
     prompts: PromptsRef
+    """What is answered."""
     error_rate: Rate
     """Share of rows that get a wrong answer."""
     seed: Seed
+    """Of everything random in this stage."""

@@ -37,8 +37,11 @@ class Code(Stage):
     max_generations: Count
     """Rounds of breeding at most, before the stage is content with fewer."""
     instructor_sampling: Sampling
+    """How problems are drawn."""
     coder_sampling: Sampling
+    """How solutions are drawn."""
     seed: Seed
+    """Of everything random in this stage."""
 
     def templates(self) -> tuple[str, ...]:
         """One for each operator, the coder's, and what the judge of fitness asks."""

@@ -23,6 +23,7 @@ class Decontamination(Record):
     """Rows that share a long n-gram of words with a prompt of an evaluation are dropped."""
 
     prompts: Annotated[tuple[PromptsRef, ...], Field(min_length=1)]
+    """Prompts of evaluations."""
     ngram: Count
     """Words; 13 is usual."""
 
@@ -34,11 +35,15 @@ class Dedup(Stage):
 
     kind: Literal["dedup"]
     rows: RowKind
+    """The artifact kind of what goes in and comes out."""
     data: RowsRef
+    """What goes in."""
     exact: bool
     """Drop rows whose words are equal, letter case and white space aside."""
     near: NearDuplicates | None = None
+    """Drop rows that are nearly equal, too."""
     against: Decontamination | None = None
+    """Drop rows that an evaluation asks, too."""
 
     @model_validator(mode="after")
     def _does_something(self) -> "Dedup":

@@ -20,6 +20,7 @@ class Dialogues(Stage):
     policy: LanguageModelRef
     """Plays both sides."""
     prompts: PromptsRef
+    """What opens each dialogue."""
     turns: Count
     """User turns, and as many of the assistant; the report's have 3."""
     personas: Annotated[tuple[Literal["normal", "complex", "concise"], ...], Field(min_length=1)]
@@ -27,11 +28,13 @@ class Dialogues(Stage):
     remove_filler: bool
     """Cut politeness from the user's turns: thanks, praise, goodbyes."""
     sampling: Sampling
+    """How answers are drawn."""
     judge: Annotated[RewardModelJudge, Piece("judges")] | None = None
     """Scores each dialogue whole,"""
     at_least: float | None = None
     """and those below this are dropped and counted."""
     seed: Seed
+    """Of everything random in this stage."""
 
     @model_validator(mode="after")
     def _threshold_has_a_judge(self) -> "Dialogues":

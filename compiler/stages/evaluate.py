@@ -16,12 +16,17 @@ class Evaluate(Stage):
 
     kind: Literal["evaluate"]
     policy: LanguageModelRef
+    """Who is examined."""
     prompts: PromptsRef
+    """Held-out prompts."""
     max_new_tokens: Count
+    """Longest answer."""
     reward: Annotated[RewardModelJudge, Piece("judges")] | None = None
+    """Also tell the mean reward by this reward model."""
     grade: Annotated[LLMGrade, Piece("judges")] | None = None
     """Mean grade of the greedy answers, by a model that judges them."""
     seed: Seed
+    """Of everything random in this stage."""
 
     def templates(self) -> tuple[str, ...]:
         """What the grader is asked."""

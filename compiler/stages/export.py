@@ -13,6 +13,8 @@ class Export(Stage):
 
     kind: Literal["export"]
     policy: PolicyRef
+    """What is written."""
     format: Literal["huggingface"]
+    """Of the folder."""
     dtype: Literal["fp32", "bf16"]
     """Of the written weights."""

@@ -16,8 +16,10 @@ class Filter(Stage):
 
     kind: Literal["filter"]
     responses: ResponsesRef
+    """The answers."""
     scores: Annotated[dict[str, ScoresRef], Field(min_length=1)]
     """Name -> scores of these responses."""
     at_least: Annotated[dict[str, float], Field(min_length=1)]
     """Name of a score -> threshold; a silent judge (no score) does not reject."""
     per_prompt: Count
+    """Answers kept of each prompt, at most."""

@@ -19,11 +19,15 @@ class Generate(Stage):
     policy: LanguageModelRef | Annotated[tuple[LanguageModelRef, ...], Field(min_length=1)]
     """Who answers; of several, one is drawn at random for each answer."""
     prompts: PromptsRef
+    """What is answered."""
     instruction: Literal["decline"] | None = None
     """A template that is put before each prompt and not kept in the row: `decline` asks for a polite refusal."""
     samples: Count
+    """Answers to each prompt."""
     sampling: Sampling
+    """How answers are drawn."""
     seed: Seed
+    """Of everything random in this stage."""
 
     @property
     def policies(self) -> tuple[str, ...]:

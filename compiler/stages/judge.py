@@ -15,7 +15,9 @@ class Judge(Stage):
 
     kind: Literal["judge"]
     judge: Annotated[JudgeSpec, Piece("judges")]
+    """Who says how good the answers are."""
     responses: ResponsesRef
+    """The answers."""
 
     def templates(self) -> tuple[str, ...]:
         """What the judge says to models."""

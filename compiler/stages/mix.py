@@ -19,4 +19,6 @@ class Mix(Stage):
     data: Annotated[dict[RowsRef, Positive], Field(min_length=1)]
     """Source -> weight."""
     count: Count
+    """Rows wanted."""
     seed: Seed
+    """Of everything random in this stage."""

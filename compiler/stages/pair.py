@@ -16,13 +16,16 @@ class Pair(Stage):
 
     kind: Literal["pair"]
     responses: ResponsesRef
+    """The answers."""
     scores: Annotated[dict[str, ScoresRef], Field(min_length=1)]
     """Name -> scores of these responses."""
     reward: Annotated[dict[str, float], Field(min_length=1)]
     """Name of a score -> weight: the reward is the weighted sum (a silent judge adds nothing for the whole prompt)."""
     rejected: Literal["worst", "random"]
+    """Which of the worse answers is paired with the best."""
     min_margin: NonNegative
     """Least difference of the two rewards."""
     chosen_at_least: dict[str, float]
     """Name of a score -> least value that a chosen response must have; {} for no filter."""
     seed: Seed
+    """Of everything random in this stage."""

@@ -17,13 +17,22 @@ class Prefer(Stage):
 
     kind: Literal["prefer"]
     init: PolicyRef
+    """The checkpoint that training starts from."""
     reference: PolicyRef
+    """The policy that the implicit gap is measured from."""
     data: PreferencesRef
+    """Pairs with their rewards."""
     loss: Loss
+    """What is minimised."""
     epochs: Count
+    """Passes over the data."""
     global_batch_size: Count
     """in pairs"""
     learning_rate: LearningRate
+    """Over the whole stage."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
+    """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]
+    """What it computes in."""
     seed: Seed
+    """Of everything random in this stage."""

@@ -15,6 +15,7 @@ class Phase(Record):
     """A stretch of pretraining with one blend; optimizer state carries over to the next phase."""
 
     name: str
+    """Said in progress and reports."""
     blend: Annotated[dict[TokensRef, Positive], Field(min_length=1)]
     """Source -> weight."""
     batch_ramp: Annotated[tuple[RampStep, ...], Field(min_length=1)]
@@ -46,12 +47,17 @@ class Pretrain(Stage):
     init: PolicyRef | None = None
     """The checkpoint, when training continues one (fresh optimizer state)."""
     tokenizer: TokenizerRef
+    """What the text is divided into."""
     seq_length: Annotated[int, Field(gt=1)]
     """Tokens of one packed training sequence; at most the model's."""
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    """One after the other; weights and optimizer state go on."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
+    """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]
+    """What it computes in."""
     seed: Seed
+    """Of everything random in this stage."""
 
     def schedules(self) -> tuple[Schedule, ...]:
         """The learning rate's schedules, in the order of their steps."""

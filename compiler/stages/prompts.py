@@ -18,11 +18,15 @@ class Prompts(Stage):
 
     kind: Literal["prompts"]
     generator: Annotated[Generator, Piece("generators")]
+    """Who writes the prompts."""
     count: Count
     """Rows wanted, over all families."""
     split: Annotated[Split, Piece("splits")]
+    """How all prompts are divided."""
     parts: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Parts of the split that are kept."""
     seed: Seed
+    """Of everything random in this stage."""
 
     def templates(self) -> tuple[str, ...]:
         """What the generator says to models."""

@@ -18,6 +18,7 @@ class Claim(Record):
     worse: str
     """than this row, by more than the 95 % interval of the paired difference."""
     decoding: Literal["greedy", "sampled"]
+    """Which of the two accuracies is compared."""
 
 
 class Report(Stage):
@@ -27,9 +28,11 @@ class Report(Stage):
 
     kind: Literal["report"]
     title: str
+    """Heads the report."""
     rows: Annotated[dict[str, EvaluationRef | tuple[EvaluationRef, ...]], Field(min_length=1)]
     """Row title -> evaluation (all points of a sweep are filled in by the compiler)."""
     claims: tuple[Claim, ...] = ()
+    """Comparisons that the report tests."""
 
     def templates(self) -> tuple[str, ...]:
         """The page's words and looks: a report is made again when they change."""

@@ -24,6 +24,7 @@ class RewardModel(Stage):
 
     kind: Literal["reward_model"]
     init: ModelRef
+    """The checkpoint that training starts from."""
     ratings: RatingsRef | None = None
     """Answers with attributes, of people;"""
     responses: ResponsesRef | None = None
@@ -33,15 +34,21 @@ class RewardModel(Stage):
     preferences: PreferencesRef | None = None
     """or pairs, for the Bradley-Terry loss."""
     loss: RewardLoss
+    """What is minimised."""
     held_out: Share
     """Share of the prompts kept for calibration."""
     epochs: Count
+    """Passes over the data."""
     global_batch_size: Count
     """in responses (in pairs where it learns from preferences)"""
     learning_rate: LearningRate
+    """Over the whole stage."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
+    """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]
+    """What it computes in."""
     seed: Seed
+    """Of everything random in this stage."""
 
     @model_validator(mode="after")
     def _one_kind_of_data(self) -> "RewardModel":

@@ -15,6 +15,8 @@ class Select(Stage):
 
     kind: Literal["select"]
     rows: RowKind
+    """The artifact kind of what goes in and comes out."""
     data: RowsRef
+    """What goes in."""
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
     """Asked in this order; the first that fails is the reason that is counted."""

@@ -16,11 +16,18 @@ class Sft(Stage):
 
     kind: Literal["sft"]
     init: PolicyRef
+    """The checkpoint that training starts from."""
     data: DialoguesRef
+    """Dialogues; the assistant's turns are learnt."""
     epochs: Count
+    """Passes over the data."""
     global_batch_size: Count
     """in dialogues"""
     learning_rate: LearningRate
+    """Over the whole stage."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
+    """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]
+    """What it computes in."""
     seed: Seed
+    """Of everything random in this stage."""

@@ -17,6 +17,10 @@ class Split(Stage):
 
     kind: Literal["split"]
     rows: RowKind
+    """The artifact kind of what goes in and comes out."""
     data: RowsRef
+    """What goes in."""
     split: Annotated[SplitSpec, Piece("splits")]
+    """How all prompts are divided."""
     parts: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Parts of the split that are kept."""

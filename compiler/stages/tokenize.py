@@ -13,4 +13,6 @@ class Tokenize(Stage):
 
     kind: Literal["tokenize"]
     data: TextRef
+    """Texts."""
     tokenizer: TokenizerRef
+    """What the text is divided into."""

@@ -17,6 +17,7 @@ class Tokenizer(Stage):
 
     kind: Literal["tokenizer"]
     data: Annotated[tuple[TextRef, ...], Field(min_length=1)]
+    """Texts that it is trained on."""
     vocab_size: Count
     """At most; small data may give fewer."""
     chat_template: ChatTemplate

@@ -17,9 +17,11 @@ class Topics(Stage):
 
     kind: Literal["topics"]
     sources: Annotated[tuple[TopicSource, ...], Field(min_length=1)]
+    """Where topics come from."""
     count: Count
     """At most."""
     seed: Seed
+    """Of everything random in this stage."""
 
     def templates(self) -> tuple[str, ...]:
         """The prompts that ask a model for topics."""

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,21 @@ def test_every_kind_has_its_fields_described() -> None:
         assert stage["description"]
         assert stage["properties"]["kind"] == {"const": kind, "title": "Kind", "type": "string"}
         assert "placement" in stage["properties"]
+
+
+def undescribed(schema: Any, path: str = "") -> Iterator[str]:
+    """Every property that an editor could say nothing of; `kind` speaks for itself."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from undescribed(part, path)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties")
+        for name, part in properties.items() if isinstance(properties, dict) else ():
+            if name != "kind" and isinstance(part, dict) and not part.get("description"):
+                yield f"{path}/{name}"
+        for name, part in schema.items():
+            yield from undescribed(part, f"{path}/{name}")
+
+
+def test_every_field_has_a_description() -> None:
+    assert list(undescribed(spec_json_schema())) == []
