@@ -13,8 +13,8 @@ from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.contents import read_contents
 from compiler.planning.inventory import read_inventory
-from compiler.planning.limits import check_limits
-from compiler.runs.support import check_runnable
+from compiler.review.limits import check_limits
+from compiler.review.support import check_runnable
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate
 

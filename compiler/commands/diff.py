@@ -8,8 +8,8 @@ from typing import Any
 
 from compiler.commands.mistakes import UserError
 from compiler.pipeline import compile_graph, plan_graph
-from compiler.planning.compare import Comparison, Side, compare
 from compiler.planning.inventory import read_inventory
+from compiler.review.compare import Comparison, Side, compare
 from compiler.runs.layout import PLAN, find_run, manifest_name
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from compiler.commands.mistakes import UserError
 from compiler.errors import did_you_mean
 from compiler.pipeline import compile_graph, plan_graph
-from compiler.planning.explain import Explanation, explain
 from compiler.planning.inventory import read_inventory
+from compiler.review.explain import Explanation, explain
 from compiler.terminal.words import duration
 
 
