@@ -23,6 +23,7 @@ from compiler.artifacts import Kind
 from compiler.checks.arithmetic import check_arithmetic
 from compiler.checks.claims import check_claims
 from compiler.checks.contamination import check_contamination
+from compiler.checks.lengths import check_lengths
 from compiler.checks.lineage import Lineage, check_lineage, trace_lineage
 from compiler.checks.scores import check_scores
 from compiler.checks.view import View
@@ -111,6 +112,7 @@ def build_graph(program: Program) -> StageGraph:
     view = View({label: stages[label] for label in order}, problems)
     lineages = trace_lineage(view)
     check_lineage(view, lineages)
+    check_lengths(view, lineages)
     check_scores(view)
     check_contamination(view)
     check_arithmetic(view, lineages)

@@ -12,6 +12,7 @@ from compiler.checks.view import View, spoken
 from compiler.elaborate import ProgramStage
 from compiler.errors import did_you_mean
 from compiler.schema.data import Split
+from compiler.stages.adopt import Adopt
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.generate import Generate
 from compiler.stages.prompts import Prompts
@@ -67,12 +68,23 @@ def _exposures(view: View) -> Mapping[str, _Exposure]:
     """For every stage the parts of all prompts that it rests on; stages come in topological order."""
     found: dict[str, _Exposure] = {}
     for label, at in view.stages.items():
-        inputs = {found[ref.label] for ref in at.refs}
+        # What data is decontaminated against leaves it, and is not in it.
+        inputs = {found[ref.label] for ref in at.refs if not ref.path.startswith("against.")}
         exposure = next(iter(inputs)) if len(inputs) == 1 else frozenset[tuple[str, str]]().union(*inputs)
         if isinstance(at.stage, Prompts):
             exposure = exposure | _parts(at.stage)
+        elif isinstance(at.stage, Adopt) and at.stage.artifact == "prompts":
+            exposure = exposure | _adopted(label)
         found[label] = exposure
     return found
+
+
+_ADOPTED = "adopted"
+
+
+def _adopted(label: str) -> _Exposure:
+    """Prompts that no split divides: all of them, or none."""
+    return frozenset({(_ADOPTED, label)})
 
 
 def _parts(stage: Prompts) -> _Exposure:
@@ -85,6 +97,8 @@ def _name_of(split: Split) -> str:
 
 
 def _check_exam(view: View, exam: _Exam, seen: Mapping[str, _Exposure]) -> None:
+    if isinstance(exam.prompts.stage, Adopt):
+        _check_adopted_exam(view, exam, seen)
     if not isinstance(exam.prompts.stage, Prompts):
         return
     mine = _parts(exam.prompts.stage)
@@ -92,7 +106,7 @@ def _check_exam(view: View, exam: _Exam, seen: Mapping[str, _Exposure]) -> None:
     told: _Exposure = frozenset()
     for who, learner in exam.learners:
         shared = (mine & seen[learner]) - told
-        others = frozenset(part for part in seen[learner] - told if part[0] != _name_of(split))
+        others = frozenset(part for part in seen[learner] - told if part[0] not in (_name_of(split), _ADOPTED))
         told |= seen[learner]
         if not shared and not others:
             continue
@@ -108,6 +122,15 @@ def _check_exam(view: View, exam: _Exam, seen: Mapping[str, _Exposure]) -> None:
             hint = "they may be the same prompts: use one split for both"
         related = (*held_out, (source.at, "learnt from"))
         view.blame(exam.at, exam.field, message, "contamination", hint=hint, related=related)
+
+
+def _check_adopted_exam(view: View, exam: _Exam, seen: Mapping[str, _Exposure]) -> None:
+    for who, learner in exam.learners:
+        if _adopted(exam.prompts.label) <= seen[learner]:
+            message = f"{who} rests on these prompts"
+            hint = "examine it on others, or drop them from its data with a dedup stage (`against`)"
+            related = ((exam.prompts.at, "the held-out prompts"),)
+            view.blame(exam.at, exam.field, message, "contamination", hint=hint, related=related)
 
 
 def _hint_of_free_parts(split: Split, seen: _Exposure) -> str:
