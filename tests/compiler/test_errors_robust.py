@@ -14,21 +14,19 @@ from compiler.reading.excerpts import excerpts
     [
         ("[" * 500, "too-large"),
         ("a: " + "[" * 500, "too-large"),
-        # PyYAML 6.0.4 gives up by itself; before that it reads on, and ever more slowly.
-        ("[" * 100_000, "too-large or not-yaml"),
         ("? \n" * 30_000, "duplicate-key"),
         ("a: 1\n" * 30_000, "duplicate-key"),
         ("rung: 1\nname: " + "x" * 3_000_000 + ": {\n", "not-yaml"),
         ("&a [*a]", "cycle"),
     ],
-    ids=["brackets", "nested", "many brackets", "empty keys", "one key", "one line", "circle"],
+    ids=["brackets", "nested", "empty keys", "one key", "one line", "circle"],
 )
 def test_a_monstrous_file_gives_a_bounded_number_of_problems_with_lines(tmp_path: Path, text: str, code: str) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(text)
     with pytest.raises(SpecError) as error:
         load(spec)
-    assert {problem.code for problem in error.value.problems} & set(code.split(" or "))
+    assert code in {problem.code for problem in error.value.problems}
     assert len(error.value.problems) <= 501
     assert excerpts(error.value.problems)
 
