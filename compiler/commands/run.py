@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     plan = compile_plan(
         arguments.spec, arguments.overrides, cluster=arguments.cluster, store=arguments.store, runnable=True
     )
+    if plan.cluster.executor != "local":
+        raise UserError(f"{plan.cluster.name} is a Slurm cluster; `rung run` runs on this machine only")
     directory = create_run(plan, arguments.spec, store=arguments.store)
     if not arguments.json:
         show_plan(plan)
