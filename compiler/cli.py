@@ -122,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--stage", required=True, metavar="STAGE")
     logs.add_argument("--rank", type=int, default=0)
 
-    verb("schema", "print the JSON Schema of specs, for editors")
+    schema = verb("schema", "print the JSON Schema of specs, for editors")
+    schema.add_argument("--cluster", action="store_true", help="of cluster files instead")
     errors = verb("errors", "say what a problem's code means, with an example")
     errors.add_argument("code", nargs="?", metavar="CODE", help="the word in brackets; without it all are listed")
     return parser

@@ -1,12 +1,13 @@
-"""`rung schema`: the JSON Schema of specs, for editors."""
+"""`rung schema`: the JSON Schema of specs or of cluster files, for editors."""
 
 import argparse
 import json
 
-from compiler.schema.json_schema import spec_json_schema
+from compiler.schema.json_schema import cluster_json_schema, spec_json_schema
 
 
-def run(_: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Prints the schema."""
-    print(json.dumps(spec_json_schema(), indent=1))
+    schema = cluster_json_schema() if arguments.cluster else spec_json_schema()
+    print(json.dumps(schema, indent=1))
     return 0

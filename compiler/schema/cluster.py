@@ -26,7 +26,9 @@ class Gpu(Record):
     """What one GPU does, for planning. Achieved figures, of models and layouts that are near the recipe's."""
 
     name: str
+    """As people call it; only shown."""
     memory_bytes: Count
+    """Of one GPU, in bytes; plans do not look at it yet."""
     peak_flops: Positive
     """Dense 16-bit FLOP/s: what a model FLOPs utilisation is a share of."""
     training_flops: Positive
@@ -34,31 +36,41 @@ class Gpu(Record):
     generation_flops: Positive
     """Model FLOP/s of batched generation that are achieved."""
     price_per_hour: NonNegative
+    """Of one GPU, in the currency that the site counts in."""
 
 
 class Server(Record):
     """An OpenAI-compatible server."""
 
     url: str
+    """Where it answers, up to and with `/v1`."""
     tokens_per_s: Positive
     """Over all requests at once."""
     price_per_million_tokens: NonNegative
+    """In the same currency."""
 
 
 class Cluster(Record):
     """Where stages run."""
 
     name: str
+    """As people call it; shown in plans."""
     executor: Literal["local", "slurm"]
     """submitit's executor."""
     cores: Count | None = None
     """Cores to use; all of the machine's where absent."""
     memory_bytes: Count | None = None
+    """Memory of the machine, in bytes; plans do not look at it yet."""
     cpu: CpuSpeed
+    """What one core does."""
     price_per_core_hour: NonNegative = 0.0
+    """Of one core, in the same currency as GPUs."""
     nodes: Count | None = None
+    """Machines with GPUs."""
     gpus_per_node: Count | None = None
+    """GPUs of one machine."""
     gpu: Gpu | None = None
+    """What one of them does; `nodes`, `gpus_per_node` and `gpu` go together."""
     servers: dict[str, Server] = Field(default_factory=dict)
     """By the `model` of an endpoint stage."""
 

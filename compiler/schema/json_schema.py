@@ -1,14 +1,17 @@
-"""JSON Schema (2020-12) of the whole spec, for editors: made from the records, with their descriptions.
+"""JSON Schema (2020-12) of specs and of cluster files, for editors: made from the records, with their descriptions.
 
-It is a little more generous than the compiler: names and refs are strings, and `${...}` may stand for any scalar.
+It is a little more generous than the compiler: names and refs are strings, and `${...}` may stand for any scalar. What
+is told apart by its kind is a chain of `if`, so that one mistake is marked once and never as the mistakes of all kinds.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from compiler.manifest import Placement
 from compiler.reading.fields import hints_of, pieces_of, record_types
+from compiler.schema.cluster import Cluster
 from compiler.schema.experiment import LANGUAGE_VERSION, MOST_ROUNDS, SECTIONS
 from compiler.schema.model import ModelSpec
 from compiler.stages import STAGES
@@ -16,8 +19,8 @@ from compiler.stages import STAGES
 Schema = dict[str, Any]
 
 _NAME = "^[A-Za-z][A-Za-z0-9_-]*$"
-_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{[^{}]*\}"}
-_COUNT: Schema = {"type": "string", "pattern": "^[0-9][0-9_]*(\\.[0-9]+)?[kKMBGT]$"}
+_VARIABLE = r"\$\{[^{}]*\}"
+_COUNT = r"^[0-9][0-9_]*(\.[0-9]+)?[kKMBGT]$"
 _SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 _REFS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 
@@ -33,7 +36,7 @@ def spec_json_schema() -> Schema:
     definitions["entry"] = _entry()
     pipeline = {**_named({"$ref": "#/$defs/entry"}), "description": "stages and loops, by name", "minProperties": 1}
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": _DIALECT,
         "title": "rung spec",
         "type": "object",
         # A file that others use has no name; any other part of a spec may come from such a file.
@@ -43,6 +46,15 @@ def spec_json_schema() -> Schema:
         "$defs": definitions,
     }
 
+
+def cluster_json_schema() -> Schema:
+    """The schema of a cluster file; nothing varies there."""
+    definitions: Schema = {}
+    made = _of(Cluster, definitions, pattern="")
+    return {"$schema": _DIALECT, **made, "title": "rung cluster", "$defs": definitions}
+
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _TOP: Schema = {
     "rung": {"const": LANGUAGE_VERSION, "description": "version of the language"},
@@ -74,7 +86,10 @@ _LOOP: Schema = {
     "additionalProperties": False,
     "properties": {
         "repeat": {
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ROUNDS}, _VARIABLE],
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "maximum": MOST_ROUNDS,
+            "pattern": _VARIABLE,
             "description": "number of rounds",
         },
         "over": {
@@ -97,13 +112,29 @@ _LOOP: Schema = {
 
 
 def _entry() -> Schema:
-    """A stage by its kind, or a loop; `if` chains make an editor's messages speak of one kind only."""
-    chain: Schema = {"$ref": "#/$defs/loop"}
-    for kind in reversed(STAGES):
+    """A stage by its kind, or a loop, which has none."""
+    stages = {kind: {"$ref": f"#/$defs/stage:{kind}"} for kind in STAGES}
+    about = {kind: STAGES[kind].__doc__ or "" for kind in STAGES}
+    any_of_a_loop = {"anyOf": [{"required": [key]} for key in _LOOP["properties"]]}
+    # An entry that is neither yet lacks a kind; an editor still offers what begins a loop.
+    unsaid = {"required": ["kind"], "properties": {key: _offered(part) for key, part in _LOOP["properties"].items()}}
+    unknown: Schema = {"if": any_of_a_loop, "then": {"$ref": "#/$defs/loop"}, "else": unsaid}
+    return _by_kind(stages, about, otherwise={"if": {"not": {"required": ["kind"]}}, "then": unknown})
+
+
+def _offered(part: Schema) -> Schema:
+    return {"description": part["description"]}
+
+
+def _by_kind(kinds: Mapping[str, Schema], about: Mapping[str, str], otherwise: Schema) -> Schema:
+    """The schema that belongs to the value of `kind`; an unknown word is marked, and nothing else."""
+    chain = otherwise
+    for kind, schema in reversed(list(kinds.items())):
         condition = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
-        chain = {"if": condition, "then": {"$ref": f"#/$defs/stage:{kind}"}, "else": chain}
-    known = {"if": {"required": ["kind"]}, "then": {"properties": {"kind": {"enum": list(STAGES)}}}}
-    return {"type": "object", "allOf": [known, chain]}
+        chain = {"if": condition, "then": schema, "else": chain}
+    words = [" ".join(about[kind].split()) for kind in kinds]
+    kind_word = {"enum": list(kinds), "enumDescriptions": words, "description": "Which of the kinds this is."}
+    return {"type": "object", "properties": {"kind": kind_word}, **chain}
 
 
 def _section(name: str, hint: Any, definitions: Schema) -> Schema:
@@ -111,8 +142,17 @@ def _section(name: str, hint: Any, definitions: Schema) -> Schema:
     if hint is ModelSpec:
         definitions["Model"] = _extensible(piece)
         piece = _MODEL
-    return {**_named(piece), "description": "named pieces: a stage field that takes one may say its name"}
+    return {**_named(piece), "description": _SECTIONS[name]}
 
+
+_SECTIONS: Mapping[str, str] = {
+    "models": "Shapes of models, by name; a stage says which by `model`.",
+    "generators": "Where prompts come from, by name; a prompts stage says which by `generator`.",
+    "judges": "Who scores responses, by name; a judge or evaluate stage says which.",
+    "splits": "Disjoint parts of all prompts, by name; a stage says which by `split`, and its `parts`.",
+    "optimizers": "How weights are moved, by name; a training stage says which by `optimizer`.",
+    "precisions": "What training computes in, by name; a training stage says which by `precision`.",
+}
 
 _MODEL: Schema = {"$ref": "#/$defs/Model"}
 
@@ -138,38 +178,101 @@ def _stage(kind: str, definitions: Schema) -> Schema:
             "description": "where and how it is computed; never part of what is computed",
         },
     }
-    for field in pieces_of(STAGES[kind]):
+    for field, section in pieces_of(STAGES[kind]).items():
         takes_model = ModelSpec in record_types(hints_of(STAGES[kind])[field])
         piece = _MODEL if takes_model else properties[field]
-        name = {"type": "string", "description": "the name of a piece"}
-        properties[field] = {"anyOf": [name, piece], "description": properties[field].get("description", "")}
+        text = f"{properties[field].get('description', '')} A name from `{section}`, or the fields themselves.".strip()
+        # Not `anyOf`: a mistake inside the fields is marked where it is, and not as a mapping that is no name.
+        properties[field] = {"description": text, "if": {"type": "string"}, "else": piece}
     return {**schema, "properties": properties}
 
 
-def _of(hint: Any, definitions: Schema) -> Schema:
-    """pydantic's schema of a type, opened to variables; its definitions are added to ours."""
+def _of(hint: Any, definitions: Schema, *, pattern: str = _VARIABLE) -> Schema:
+    """pydantic's schema of a type, in which a text of this pattern may stand for every scalar."""
     made = TypeAdapter(hint).json_schema(ref_template="#/$defs/{model}")
+    abouts = {name: schema.get("description", "") for name, schema in made.get("$defs", {}).items()}
     for name, schema in made.pop("$defs", {}).items():
-        definitions[name] = _opened(schema)
-    opened = _opened(made)
+        definitions[name] = _opened(schema, abouts, pattern)
+    opened = _opened(made, abouts, pattern)
     assert isinstance(opened, dict)
     return opened
 
 
-def _opened(schema: Any) -> Any:
-    """The schema with `${...}` allowed for every scalar, and `8T` for every count."""
+def _opened(schema: Any, abouts: Mapping[str, str], pattern: str) -> Any:
+    """The schema with the pattern allowed for every scalar, `8T` for every count, and unions told apart by kind."""
     if isinstance(schema, list):
-        return [_opened(part) for part in schema]
+        return [_opened(part, abouts, pattern) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("type") in ("integer", "number", "boolean") or "enum" in schema:
-        return _with_words(schema)
+    if "discriminator" in schema:
+        return _union(schema, abouts)
+    if "enum" in schema:
+        return _words(schema, pattern)
+    if schema.get("type") in ("integer", "number", "boolean"):
+        return _scalar(schema, pattern)
+    if _is_optional_scalar(schema):
+        # Said in one place, so that an editor has one thing to say of it.
+        value, _ = schema["anyOf"]
+        about = {key: part for key, part in schema.items() if key not in ("anyOf", "title")}
+        opened = _scalar({**value, **about}, pattern)
+        return {**opened, "type": [*_listed(opened["type"]), "null"]}
     # Defaults and constants are values, not schemas.
-    return {key: part if key in ("default", "const", "required") else _opened(part) for key, part in schema.items()}
+    return {
+        key: {name: _untitled(_opened(part, abouts, pattern)) for name, part in value.items()}
+        if key == "properties"
+        else value
+        if key in ("default", "const", "required")
+        else _opened(value, abouts, pattern)
+        for key, value in schema.items()
+    }
 
 
-def _with_words(scalar: Schema) -> Schema:
-    about: Schema = {key: scalar[key] for key in ("description", "title", "default") if key in scalar}
-    value: Schema = {key: part for key, part in scalar.items() if key not in about}
-    is_count = value.get("type") == "integer" and value.get("exclusiveMinimum") == 0
-    return {**about, "anyOf": [value, *([_COUNT] if is_count else []), _VARIABLE]}
+def _untitled(field: Schema) -> Schema:
+    """pydantic's titles of fields say their names again."""
+    return {key: value for key, value in field.items() if key != "title"}
+
+
+def _union(schema: Schema, abouts: Mapping[str, str]) -> Schema:
+    targets: Mapping[str, str] = schema["discriminator"]["mapping"]
+    about = {kind: abouts[target.rpartition("/")[2]] for kind, target in targets.items()}
+    kept: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
+    chain = _by_kind({kind: {"$ref": target} for kind, target in targets.items()}, about, otherwise={})
+    return {**kept, **chain, "required": ["kind"]}
+
+
+def _is_optional_scalar(schema: Schema) -> bool:
+    match schema.get("anyOf"):
+        case [{"type": "integer" | "number" | "boolean"} as value, {"type": "null"}]:
+            return "enum" not in value
+        case _:
+            return False
+
+
+def _words(schema: Schema, pattern: str) -> Schema:
+    if not pattern:
+        return _untitled(schema)
+    about: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
+    return {**about, "anyOf": [{"enum": schema["enum"]}, {"type": "string", "pattern": pattern}]}
+
+
+def _scalar(schema: Schema, pattern: str) -> Schema:
+    """Bounds speak of numbers and patterns of texts, so both stand side by side."""
+    is_count = schema["type"] == "integer" and schema.get("exclusiveMinimum") == 0
+    patterns = "|".join(part for part in (_COUNT if is_count else "", pattern) if part)
+    if not patterns:
+        return _untitled(schema)
+    name: str = schema["type"]
+    forms = [*(["`4k`"] if is_count else []), *(["`${params.name}`"] if pattern else [])]
+    names = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+    wanted = ", ".join([names[name], *forms])
+    return {
+        **_untitled(schema),
+        "type": [name, "string"],
+        "pattern": patterns,
+        # Of the YAML language server; other validators pass over it.
+        "patternErrorMessage": f"must be one of: {wanted}",
+    }
+
+
+def _listed(types: str | Iterable[str]) -> list[str]:
+    return [types] if isinstance(types, str) else list(types)

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -6,9 +7,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from compiler.cli import main
 from compiler.load import load_tree
 from compiler.reading.tree import plain
-from compiler.schema.json_schema import spec_json_schema
+from compiler.schema.json_schema import cluster_json_schema, spec_json_schema
 from compiler.stages import STAGES
 
 _ROOT = Path(__file__).parents[2]
@@ -16,7 +18,11 @@ _GOOD = [
     *(Path(__file__).parent / "recipes").glob("*.yaml"),
     *(_ROOT / "specs" / "experiments").glob("*.yaml"),
     *(_ROOT / "specs" / "models").glob("*.yaml"),
+    *(_ROOT / "tests" / "recipes").glob("*.yaml"),
 ]
+_CLUSTERS = sorted((_ROOT / "specs" / "clusters").glob("*.yaml"))
+_BROKEN = sorted((Path(__file__).parent / "broken").glob("*.yaml"))
+_CODE = re.compile(r"# expect (?:\S+:)?\d+:\d+ (\S+)")
 _SCHEMA = Draft202012Validator(spec_json_schema())
 
 
@@ -34,6 +40,7 @@ def errors(spec: Any) -> list[list[str | int]]:
 
 def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(spec_json_schema())
+    Draft202012Validator.check_schema(cluster_json_schema())
 
 
 @pytest.mark.parametrize("file", _GOOD, ids=lambda path: path.stem)
@@ -96,7 +103,7 @@ def test_every_kind_has_its_fields_described() -> None:
     for kind in STAGES:
         stage = schema["$defs"][f"stage:{kind}"]
         assert stage["description"]
-        assert stage["properties"]["kind"] == {"const": kind, "title": "Kind", "type": "string"}
+        assert stage["properties"]["kind"] == {"const": kind, "type": "string"}
         assert "placement" in stage["properties"]
 
 
@@ -116,3 +123,60 @@ def undescribed(schema: Any, path: str = "") -> Iterator[str]:
 
 def test_every_field_has_a_description() -> None:
     assert list(undescribed(spec_json_schema())) == []
+    assert list(undescribed(cluster_json_schema())) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "at", "rule"),
+    [
+        ("pipeline.sft.kind", "sfft", ["pipeline", "sft", "kind"], "enum"),
+        ("pipeline.sft", {"init": "base"}, ["pipeline", "sft"], "required"),
+        ("pipeline.rpo.stages.train.loss.kind", "kto", ["pipeline", "rpo", "stages", "train", "loss", "kind"], "enum"),
+        ("pipeline.rpo.stages.train.kind", "prefers", ["pipeline", "rpo", "stages", "train", "kind"], "enum"),
+        ("pipeline.sft.epochs", "one", ["pipeline", "sft", "epochs"], "pattern"),
+        ("pipeline.sft.precision", {"dtype": "fp31"}, ["pipeline", "sft", "precision", "dtype"], "anyOf"),
+        ("pipeline.base.init", 3, ["pipeline", "base", "init"], "anyOf"),
+        ("judges.truth.kind", "ground", ["judges", "truth", "kind"], "enum"),
+    ],
+)
+def test_one_mistake_is_marked_once(path: str, value: Any, at: list[str | int], rule: str) -> None:
+    spec = small()
+    *parents, last = path.split(".")
+    inside = spec
+    for part in parents:
+        inside = inside[part]
+    inside[last] = value
+    assert [(list(error.absolute_path), error.validator) for error in _SCHEMA.iter_errors(spec)] == [(at, rule)]
+
+
+_SEEN_LATER = {
+    "loop_forgets_to_yield": "what is carried and what is yielded are compared",
+    "loop_over_other_variables": "rounds are compared with each other",
+    "loop_yields_uncarried": "what is carried and what is yielded are compared",
+    "missing_name": "a file that others use has no name",
+    "wrong_judge_kind": "the judge stands under a name, in another place",
+}
+"""Mistakes in keys, kinds and words that no schema can see."""
+
+
+@pytest.mark.parametrize("file", _BROKEN, ids=lambda path: path.stem)
+def test_what_a_schema_can_see_of_the_broken_specs_it_sees(file: Path) -> None:
+    codes = set(_CODE.findall(file.read_text(encoding="utf-8")))
+    if codes & {"unknown-key", "unknown-kind", "wrong-choice", "missing-key"}:
+        assert bool(errors(as_json(file))) != (file.stem in _SEEN_LATER)
+
+
+@pytest.mark.parametrize("file", _CLUSTERS, ids=lambda path: path.stem)
+def test_cluster_files_are_good_for_editors(file: Path) -> None:
+    validator = Draft202012Validator(cluster_json_schema())
+    cluster = as_json(file)
+    assert not list(validator.iter_errors(cluster))
+    assert list(validator.iter_errors({**cluster, "excutor": "local"}))
+    assert list(validator.iter_errors({**cluster, "cores": "${params.cores}"})), "nothing varies in a cluster file"
+
+
+def test_the_command_prints_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == spec_json_schema()
+    assert main(["schema", "--cluster"]) == 0
+    assert json.loads(capsys.readouterr().out) == cluster_json_schema()
