@@ -24,6 +24,7 @@ format: $(VENV)/installed-dev
 
 docs: $(VENV)/installed
 	$(BIN)/python -m compiler.terminal.codes > docs/errors.md
+	$(BIN)/python -m compiler.terminal.reference > docs/language.md
 
 bench: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
