@@ -1,11 +1,11 @@
 """Why a stage runs or is reused: the difference to its nearest sealed relative."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from compiler.artifacts import ArtifactRecord
-from compiler.planning.differences import differences, in_words
+from compiler.planning.differences import Difference, differences, in_words
 from compiler.planning.inventory import Inventory
 
 _SHOWN = 3
@@ -19,17 +19,31 @@ def why_reused(record: ArtifactRecord, now: datetime) -> str:
     return f"{age} by {user}" if user else age
 
 
+class Relative(NamedTuple):
+    """A sealed artifact, and what a stage of now has otherwise."""
+
+    record: ArtifactRecord
+    differences: Sequence[Difference]
+
+
+def nearest_relative(label: str, kind: str, identity: Mapping[str, Any], inventory: Inventory) -> Relative | None:
+    """The sealed relative that differs in the fewest fields; None if there is none."""
+    relatives = inventory.relatives(kind, label)
+    found = (Relative(record, tuple(differences(record.stage, identity))) for record in relatives)
+    return min(found, key=lambda relative: len(relative.differences), default=None)
+
+
 def why_run(label: str, kind: str, identity: Mapping[str, Any], inventory: Inventory, names: Mapping[str, str]) -> str:
     """`new`, or what changed since the nearest sealed relative: `loss.eta 1.0 -> 2.0`, `input base changed`.
 
     `names` gives the labels of fingerprints in this program, so that a changed input is called by its name.
     """
-    relatives = inventory.relatives(kind, label)
-    if not relatives:
+    nearest = nearest_relative(label, kind, identity, inventory)
+    if nearest is None:
         return "new"
-    fewest = min((list(differences(record.stage, identity)) for record in relatives), key=len)
-    shown = [_word(path, old, new, names) for path, old, new in fewest[:_SHOWN]]
-    more = f" and {len(fewest) - _SHOWN} more" if len(fewest) > _SHOWN else ""
+    changed = nearest.differences
+    shown = [_word(path, old, new, names) for path, old, new in changed[:_SHOWN]]
+    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     return ", ".join(shown) + more if shown else "new"
 
 

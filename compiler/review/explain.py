@@ -6,8 +6,9 @@ from compiler.checks.view import field_place
 from compiler.errors import Span
 from compiler.graph import StageGraph
 from compiler.plan import Plan
-from compiler.planning.differences import Cause, differences, root_causes
+from compiler.planning.differences import Cause, root_causes
 from compiler.planning.inventory import Inventory
+from compiler.planning.reuse import nearest_relative
 from compiler.reading.tree import span
 
 
@@ -43,13 +44,12 @@ def explain(label: str, plan: Plan, graph: StageGraph, inventory: Inventory) -> 
     """The explanation of one stage; the plan must be of this graph and this inventory."""
     stages = {stage.label: stage for stage in plan.stages}
     stage = stages[label]
-    relatives = inventory.relatives(stage.kind, label)
-    nearest = min(relatives, key=lambda record: sum(1 for _ in differences(record.stage, stage.identity)), default=None)
+    nearest = nearest_relative(label, stage.kind, stage.identity, inventory)
     causes: tuple[PlacedCause, ...] = ()
     if stage.action == "run" and nearest is not None:
         found = root_causes(
             label,
-            nearest.stage,
+            nearest.record.stage,
             {one.label: one.identity for one in plan.stages},
             {one.fingerprint: one.label for one in reversed(plan.stages)},
             lambda print_: record.stage if (record := inventory.records.get(print_)) else None,
@@ -67,7 +67,7 @@ def explain(label: str, plan: Plan, graph: StageGraph, inventory: Inventory) -> 
         stage.action,
         stage.reason,
         stage.fingerprint,
-        nearest.fingerprint if nearest else "",
+        nearest.record.fingerprint if nearest else "",
         causes,
         invalidated if stage.action == "run" else (),
         sum(one.gpu_hours for one in again),
