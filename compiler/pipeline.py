@@ -12,7 +12,7 @@ from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.contents import read_contents
-from compiler.planning.inventory import read_inventory
+from compiler.planning.inventory import Inventory, read_inventory
 from compiler.review.limits import check_limits
 from compiler.review.support import check_runnable
 from compiler.submit import new_run_path, provenance, write_bundle
@@ -24,12 +24,12 @@ def compile_graph(spec: Path, overrides: Sequence[str]) -> StageGraph:
     return build_graph(elaborate(validate(load(spec, overrides))))
 
 
-def plan_graph(graph: StageGraph, *, cluster: str, store: Path) -> Plan:
-    """Graph to plan, against what this store holds now."""
+def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: Path) -> Plan:
+    """Graph to plan, against what was read of this store."""
     plan = make_plan(
         graph,
         find_cluster(cluster),
-        read_inventory(store),
+        inventory,
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
         contents=read_contents(graph, store),
@@ -41,7 +41,7 @@ def plan_graph(graph: StageGraph, *, cluster: str, store: Path) -> Plan:
 def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path, runnable: bool = False) -> Plan:
     """File to plan; with `runnable`, stages that this version cannot run are refused."""
     graph = compile_graph(spec, overrides)
-    plan = plan_graph(graph, cluster=cluster, store=store)
+    plan = plan_graph(graph, read_inventory(store), cluster=cluster, store=store)
     if runnable:
         check_runnable(plan, graph)
     return plan

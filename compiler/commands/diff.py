@@ -8,21 +8,23 @@ from typing import Any
 
 from compiler.commands.mistakes import UserError
 from compiler.pipeline import compile_graph, plan_graph
-from compiler.planning.inventory import read_inventory
+from compiler.planning.inventory import Inventory, read_inventory
 from compiler.review.compare import Comparison, Side, compare
 from compiler.runs.layout import PLAN, find_run, manifest_name
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison; 0 if both are the same, 1 if not."""
-    found = compare(_side(arguments.old, arguments), _side(arguments.new, arguments))
+    inventory = read_inventory(arguments.store)
+    found = compare(_side(arguments.old, inventory, arguments), _side(arguments.new, inventory, arguments))
     print(json.dumps(asdict(found)) if arguments.json else _in_words(found))
     return 0 if found.equal else 1
 
 
-def _side(name: str, arguments: argparse.Namespace) -> Side:
+def _side(name: str, inventory: Inventory, arguments: argparse.Namespace) -> Side:
     if name.endswith((".yaml", ".yml")):
-        plan = plan_graph(compile_graph(Path(name), []), cluster=arguments.cluster, store=arguments.store)
+        graph = compile_graph(Path(name), [])
+        plan = plan_graph(graph, inventory, cluster=arguments.cluster, store=arguments.store)
         return Side(
             name,
             {stage.label: stage.fingerprint for stage in plan.stages},
@@ -31,13 +33,13 @@ def _side(name: str, arguments: argparse.Namespace) -> Side:
     folder = find_run(arguments.store, name)
     if folder is None:
         raise UserError(f"{name!r} is neither a recipe (.yaml) nor a run under {arguments.store}")
-    return _past(folder, arguments.store)
+    return _past(folder, inventory)
 
 
-def _past(folder: Path, store: Path) -> Side:
+def _past(folder: Path, inventory: Inventory) -> Side:
     """A run as it was planned: what it ran is in its manifests, what it reused in the store."""
     stages = json.loads((folder / PLAN).read_text(encoding="utf-8"))["stages"]
-    identities: dict[str, Any] = {print_: record.stage for print_, record in read_inventory(store).records.items()}
+    identities: dict[str, Any] = {print_: record.stage for print_, record in inventory.records.items()}
     for stage in stages:
         manifest = folder / manifest_name(stage["name"])
         if manifest.is_file():

@@ -18,8 +18,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.stage not in graph:
         hint = did_you_mean(arguments.stage, graph.order())
         raise UserError(f"the recipe has no stage {arguments.stage!r}; {hint}")
-    plan = plan_graph(graph, cluster=arguments.cluster, store=arguments.store)
-    found = explain(arguments.stage, plan, graph, read_inventory(arguments.store))
+    inventory = read_inventory(arguments.store)
+    plan = plan_graph(graph, inventory, cluster=arguments.cluster, store=arguments.store)
+    found = explain(arguments.stage, plan, graph, inventory)
     print(json.dumps(asdict(found)) if arguments.json else _in_words(found))
     return 0
 
