@@ -29,6 +29,14 @@ class Record(BaseModel):
         return made
 
 
+class Worded(Record):
+    """A record of which words in `templates/` may be part."""
+
+    def templates(self) -> tuple[str, ...]:
+        """Templates whose words shape the result; they are hashed by content."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Piece:
     """Marks a field that may also be written as a name: the record stands in this section of the spec."""

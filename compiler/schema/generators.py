@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compiler.schema.base import Accepts, Count, Positive, Record
+from compiler.schema.base import Accepts, Count, Positive, Worded
 from compiler.schema.sampling import LanguageModelRef, Sampling
 
 Family = Literal["reverse", "sort", "word_problem", "repeat", "list_things", "words_without"]
@@ -17,13 +17,7 @@ Families = Annotated[dict[Family, Positive], Field(min_length=1)]
 _AS_LIST = "prompts/answer_as_list.j2"
 
 
-class _Generator(Record):
-    def templates(self) -> tuple[str, ...]:
-        """Prompt templates that shape what it writes; none where it asks no model."""
-        return ()
-
-
-class Tasks(_Generator):
+class Tasks(Worded):
     """Prompts written by the task families themselves, from their hand-made word lists."""
 
     kind: Literal["tasks"]
@@ -31,7 +25,7 @@ class Tasks(_Generator):
     """Family -> weight."""
 
 
-class SelfPrompted(_Generator):
+class SelfPrompted(Worded):
     """Synthetic prompts: a policy writes user turns by itself; what is no well-formed task is rejected and counted."""
 
     kind: Literal["self_prompted"]
@@ -49,7 +43,7 @@ Refinement = Literal["context", "form", "length", "related"]
 """How a question is written again: with more context, in another form, longer, as a related question."""
 
 
-class OpenQA(_Generator):
+class OpenQA(Worded):
     """Questions on each topic, each then refined."""
 
     kind: Literal["open_qa"]
@@ -69,7 +63,7 @@ class OpenQA(_Generator):
         return ("prompts/open_qa.j2", *(f"prompts/refine_{one}.j2" for one in self.refinements), _AS_LIST)
 
 
-class Writing(_Generator):
+class Writing(Worded):
     """Requests to write a document of some type about each topic, each then refined."""
 
     kind: Literal["writing"]
@@ -91,7 +85,7 @@ class Writing(_Generator):
         return ("prompts/writing.j2", *(f"prompts/refine_{one}.j2" for one in self.refinements), _AS_LIST)
 
 
-class ClosedQA(_Generator):
+class ClosedQA(Worded):
     """Requests about a text, joined with the text by hand-made templates."""
 
     kind: Literal["closed_qa"]
@@ -109,7 +103,7 @@ class ClosedQA(_Generator):
         return ("prompts/closed_qa.j2", "prompts/closed_qa_joined.j2", _AS_LIST)
 
 
-class Math(_Generator):
+class Math(Worded):
     """Problems about each keyword, at each level."""
 
     kind: Literal["math"]
@@ -129,7 +123,7 @@ class Math(_Generator):
         return (*(f"prompts/math_{level}.j2" for level in self.levels), _AS_LIST)
 
 
-class Coding(_Generator):
+class Coding(Worded):
     """Programming problems about each keyword, at each level."""
 
     kind: Literal["coding"]
@@ -151,7 +145,7 @@ class Coding(_Generator):
         return (*(f"prompts/coding_{level}.j2" for level in self.levels), _AS_LIST)
 
 
-class InstructionFollowing(_Generator):
+class InstructionFollowing(Worded):
     """Prompts of another stage, each with an instruction that a program can verify (IFEval's types)."""
 
     kind: Literal["instruction_following"]
@@ -167,7 +161,7 @@ class InstructionFollowing(_Generator):
     """How the answers in between are drawn."""
 
 
-class TwoTurn(_Generator):
+class TwoTurn(Worded):
     """First turns of another stage, answered, and then a second user turn, both by a model."""
 
     kind: Literal["two_turn"]
@@ -183,7 +177,7 @@ class TwoTurn(_Generator):
         return ("prompts/user_normal.j2",)
 
 
-class FewShot(_Generator):
+class FewShot(Worded):
     """New prompts of the sort that people wrote examples of: what a model cannot do, say."""
 
     kind: Literal["few_shot"]

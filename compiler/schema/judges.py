@@ -4,17 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compiler.schema.base import Accepts, Count, Record
+from compiler.schema.base import Accepts, Count, Worded
 from compiler.schema.sampling import LanguageModelRef, Sampling
 
 
-class _Judge(Record):
-    def templates(self) -> tuple[str, ...]:
-        """Prompt templates that shape the verdict; none where no model is asked."""
-        return ()
-
-
-class GroundTruth(_Judge):
+class GroundTruth(Worded):
     """The verifier that the prompt carries: score 1 or 0, and HelpSteer's five attributes computed from the text.
 
     Task families bring their own; adopted prompts name one (`source.verifier`). A prompt that nothing can check gets
@@ -24,7 +18,7 @@ class GroundTruth(_Judge):
     kind: Literal["ground_truth"]
 
 
-class LLMJudge(_Judge):
+class LLMJudge(Worded):
     """A model compares the answers to one prompt two by two; an answer's score is the share of comparisons that it won.
 
     Each comparison is asked twice with the order swapped, and counts only if both verdicts agree.
@@ -43,7 +37,7 @@ class LLMJudge(_Judge):
         return (f"prompts/judge_{self.rubric}.j2",)
 
 
-class LLMGrade(_Judge):
+class LLMGrade(Worded):
     """A model grades each answer by itself (MT-Bench's way); the score is the grade."""
 
     kind: Literal["llm_grade"]
@@ -67,7 +61,7 @@ Attribute = Literal["helpfulness", "correctness", "coherence", "complexity", "ve
 """HelpSteer's attributes."""
 
 
-class RewardModelJudge(_Judge):
+class RewardModelJudge(Worded):
     """A trained reward model; the score is the weighted sum of its raw (unclipped) attributes."""
 
     kind: Literal["reward_model"]

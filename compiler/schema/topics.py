@@ -4,25 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from compiler.schema.base import Accepts, Count, Record
+from compiler.schema.base import Accepts, Count, Worded
 from compiler.schema.sampling import LanguageModelRef, Sampling
 
 Subject = Literal["general", "python", "math"]
 
 
-class HandMade(Record):
+class HandMade(Worded):
     """A list that people wrote."""
 
     kind: Literal["hand_made"]
     topics: Annotated[str, Accepts("topics")]
     """An adopt stage of topics."""
 
-    def templates(self) -> tuple[str, ...]:
-        """None: nobody is asked."""
-        return ()
 
-
-class Generated(Record):
+class Generated(Worded):
     """A model names broad topics, then narrower ones of each."""
 
     kind: Literal["generated"]
@@ -45,7 +41,7 @@ class Generated(Record):
         return (*asked, "prompts/answer_as_list.j2")
 
 
-class Classified(Record):
+class Classified(Worded):
     """Entities of a list, an encyclopedia's titles say, that a model takes for topics of the subject."""
 
     kind: Literal["classified"]
@@ -63,7 +59,7 @@ class Classified(Record):
         return (f"prompts/{self.subject}_classify.j2",)
 
 
-class Mined(Record):
+class Mined(Worded):
     """Names that stand often in source code, by parsing it."""
 
     kind: Literal["mined"]
@@ -73,10 +69,6 @@ class Mined(Record):
     """What the code is written in."""
     at_least: Count
     """Documents that a name must stand in."""
-
-    def templates(self) -> tuple[str, ...]:
-        """None: nobody is asked."""
-        return ()
 
 
 TopicSource = Annotated[HandMade | Generated | Classified | Mined, Field(discriminator="kind")]

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Accepts, Record
+from compiler.schema.base import Accepts, Worded
 
 TokenizerRef = Annotated[str, Accepts(Kind.TOKENIZER)]
 DocumentsRef = Annotated[str, Accepts(Kind.DOCUMENTS)]
@@ -31,7 +31,7 @@ RowsRef = Annotated[
 ]
 
 
-class Stage(Record):
+class Stage(Worded):
     """A vertex of the DAG: typed inputs (the refs among its fields) and one output."""
 
     version: ClassVar[int] = 1
@@ -45,7 +45,3 @@ class Stage(Record):
     def makes(self) -> Kind:
         """The artifact kind that this stage makes."""
         return Kind(getattr(self, self.output_field)) if self.output_field else self.output
-
-    def templates(self) -> tuple[str, ...]:
-        """Templates whose words shape the result; they are hashed by content."""
-        return ()
