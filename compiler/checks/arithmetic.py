@@ -54,6 +54,8 @@ def _used(at: ProgramStage) -> tuple[tuple[Place, str], ...]:
 class _Division(NamedTuple):
     what: str
     number: int
+    field: str
+    """Of the layout: what is to blame."""
     by: str
     parts: int
 
@@ -63,25 +65,25 @@ def _check_layout(view: View, at: ProgramStage, model: ModelSpec) -> None:
         if division.number % division.parts:
             what = f"the model's {division.what}, {division.number}"
             message = f"{division.by} is {division.parts}, which does not divide {what}"
-            _blame_layout(view, at, division.by, message)
+            _blame(view, at, f"layout.{division.field}", message)
     layout = at.placement.layout
     if layout.vpp > 1 and layout.pp == 1:
-        _blame_layout(view, at, "vpp", "virtual pipeline stages need pp of at least 2")
+        _blame(view, at, "layout.vpp", "virtual pipeline stages need pp of at least 2")
     if at.placement.sequence_parallel and layout.tp == 1:
-        view.blame(at, "placement.sequence_parallel", "needs tp of at least 2", "indivisible")
+        _blame(view, at, "sequence_parallel", "needs tp of at least 2")
 
 
 def _divisions(at: ProgramStage, model: ModelSpec) -> Iterator[_Division]:
     layout = at.placement.layout
-    yield _Division("num_attention_heads", model.num_attention_heads, "tp", layout.tp)
-    yield _Division("num_query_groups", model.num_query_groups, "tp", layout.tp)
-    yield _Division("vocab_size", model.vocab_size, "tp", layout.tp)
-    yield _Division("ffn_hidden_size", model.ffn_hidden_size, "tp", layout.tp)
+    yield _Division("num_attention_heads", model.num_attention_heads, "tp", "tp", layout.tp)
+    yield _Division("num_query_groups", model.num_query_groups, "tp", "tp", layout.tp)
+    yield _Division("vocab_size", model.vocab_size, "tp", "tp", layout.tp)
+    yield _Division("ffn_hidden_size", model.ffn_hidden_size, "tp", "tp", layout.tp)
     if layout.cp > 1:
-        yield _Division("seq_length", model.seq_length, "2 * cp", 2 * layout.cp)
+        yield _Division("seq_length", model.seq_length, "cp", "2 * cp", 2 * layout.cp)
     if at.placement.sequence_parallel:
-        yield _Division("seq_length", model.seq_length, "tp", layout.tp)
-    yield _Division("num_layers", model.num_layers, "pp * vpp", layout.pp * layout.vpp)
+        yield _Division("seq_length", model.seq_length, "tp", "tp", layout.tp)
+    yield _Division("num_layers", model.num_layers, "pp", "pp * vpp", layout.pp * layout.vpp)
 
 
 def _check_batches(view: View, at: ProgramStage) -> None:
@@ -94,15 +96,14 @@ def _check_batches(view: View, at: ProgramStage) -> None:
         if batch % dp:
             message = f"dp is {dp}, which does not divide the global batch size, {batch}"
             ramped = str(batch) in at.placement.dp_at_batch
-            path = f"placement.dp_at_batch.{batch}" if ramped else "placement.layout.dp"
-            view.blame(at, path, message, "indivisible", related=related)
+            _blame(view, at, f"dp_at_batch.{batch}" if ramped else "layout.dp", message, related)
         elif micro and batch % (micro * dp):
             message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
-            _blame_layout(view, at, "micro_batch_size", message, related)
+            _blame(view, at, "micro_batch_size", message, related)
         elif layout.vpp > 1 and micro and batch // (micro * dp) % layout.pp:
             count = batch // (micro * dp)
             message = f"interleaving needs micro-batches in multiples of pp, {layout.pp}; this batch gives {count}"
-            _blame_layout(view, at, "vpp", message, related)
+            _blame(view, at, "layout.vpp", message, related)
 
 
 def _check_use(view: View, at: ProgramStage) -> None:
@@ -142,9 +143,5 @@ def _batches(stage: Stage) -> Iterator[tuple[str, int]]:
                 yield f"phases.{number}.batch_ramp.{index}.global_batch_size", ramp.global_batch_size
 
 
-def _blame_layout(
-    view: View, at: ProgramStage, by: str, message: str, related: tuple[tuple[Place, str], ...] = ()
-) -> None:
-    name = next(word for word in by.split(" ") if word.isidentifier())
-    path = f"placement.{name}" if name == "micro_batch_size" else f"placement.layout.{name}"
-    view.blame(at, path, message, "indivisible", related=related)
+def _blame(view: View, at: ProgramStage, field: str, message: str, related: tuple[tuple[Place, str], ...] = ()) -> None:
+    view.blame(at, f"placement.{field}", message, "indivisible", related=related)
