@@ -53,6 +53,11 @@ class PlannedStage:
         return self.cost.gpu_s / 3600
 
     @property
+    def core_hours(self) -> float:
+        """Cores kept busy, times hours; none of a stage that holds GPUs."""
+        return 0.0 if self.cost.gpus else self.wall_s * self.cores / 3600
+
+    @property
     def cores(self) -> int:
         """CPU cores that the stage keeps busy."""
         return self.placement.layout.world_size * self.placement.threads
@@ -79,7 +84,7 @@ class Plan:
     @property
     def core_hours(self) -> float:
         """Of what runs on cores."""
-        return sum(stage.wall_s * stage.cores for stage in self.to_run if not stage.cost.gpus) / 3600
+        return sum(stage.core_hours for stage in self.to_run)
 
     @property
     def price(self) -> float:
@@ -229,10 +234,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def price(stage: PlannedStage, cluster: Cluster) -> float:
     """What the stage costs, in the cluster file's currency: its GPUs, or else its cores, and what servers ask."""
-    if stage.cost.gpus and cluster.gpu:
-        hours = stage.gpu_hours * cluster.gpu.price_per_hour
-    else:
-        hours = stage.wall_s * stage.cores / 3600 * cluster.price_per_core_hour
+    gpu_hour = cluster.gpu.price_per_hour if cluster.gpu else 0.0
+    hours = stage.gpu_hours * gpu_hour + stage.core_hours * cluster.price_per_core_hour
     dearest = max((server.price_per_million_tokens for server in cluster.servers.values()), default=0.0)
     return hours + stage.work.served_tokens / 1e6 * dearest
 

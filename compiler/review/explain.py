@@ -71,7 +71,7 @@ def explain(label: str, plan: Plan, graph: StageGraph, inventory: Inventory) -> 
         causes,
         invalidated if stage.action == "run" else (),
         sum(one.gpu_hours for one in again),
-        sum(one.wall_s * one.cores for one in again if not one.cost.gpus) / 3600,
+        sum(one.core_hours for one in again),
         spent,
     )
 

@@ -73,8 +73,7 @@ def plan_summary(plan: Plan) -> str:
             f"{start} {plan.cluster.num_gpus:,} {plan.cluster.gpu.name} of {plan.cluster.name} "
             f"({plan.gpu_hours:,.0f} GPU-hours, {plan.price:,.0f} at {plan.cluster.gpu.price_per_hour:g} each)"
         )
-    core_seconds = sum(stage.wall_s * stage.cores for stage in plan.to_run)
-    return f"{start} {plan.cores} cores of {plan.cluster.name} ({duration(core_seconds)} of core time)"
+    return f"{start} {plan.cores} cores of {plan.cluster.name} ({duration(3600 * plan.core_hours)} of core time)"
 
 
 def status_table(status: RunStatus) -> Table:
