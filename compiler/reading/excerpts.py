@@ -13,9 +13,7 @@ import yaml
 
 from compiler.errors import Problem, Span
 from compiler.reading.overrides import FILE as COMMAND_LINE
-from compiler.reading.parse import DEEPEST
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from compiler.reading.parse import DEEPEST, LOADER
 
 _LARGEST_BYTES = 64_000_000
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -92,7 +90,7 @@ _END_OF_LINE = 2**31
 
 def _events(text: str) -> Iterator[Any]:
     # PyYAML's types allow for events without a place; its parsers make none.
-    yield from yaml.parse(text, Loader=_Loader)
+    yield from yaml.parse(text, Loader=LOADER)
 
 
 def _ends(text: str, places: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], int]:

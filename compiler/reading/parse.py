@@ -11,7 +11,7 @@ from compiler.reading.scalars import read_scalar
 from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, Value
 
 # libyaml is some ten times faster; the pure parser stands in where PyYAML was built without it.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 DEEPEST = 60
 """Levels of nesting that are read."""
@@ -23,7 +23,7 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
     """The tree of a text, or nothing if it cannot be read at all; `file` is what its places call it."""
     builder = _Builder(file, problems)
     try:
-        for event in iter(_Loader(text).get_event, None):
+        for event in iter(LOADER(text).get_event, None):
             builder.take(event)
     except yaml.reader.ReaderError as error:
         problems.add(_place_of_character(text, error.position, file), "", _bad_character(error), "not-yaml")

@@ -13,7 +13,6 @@ from compiler.graph import StageGraph
 from compiler.plan import Plan
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
-from compiler.stages.adopt import Adopt
 from compiler.stages.generate import Generate
 from compiler.stages.mix import Mix
 from compiler.stages.reward_model import RewardModel
@@ -48,8 +47,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield "a generate stage with several policies"
     if isinstance(stage, Generate) and stage.instruction:
         yield "a generate stage with an instruction"
-    if isinstance(stage, Adopt) and stage.source.kind in ("gguf", "megatron", "huggingface"):
-        yield f"a source of kind {stage.source.kind!r}"
     if isinstance(stage, Mix) and stage.rows != "dialogues":
         yield f"a mix of {stage.rows}"
     if isinstance(stage, RewardModel) and stage.responses is None:
