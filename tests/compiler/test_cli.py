@@ -108,3 +108,9 @@ assert not {"torch", "numpy", "megatron", "tokenizers"} & set(sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code, str(RECIPE)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_run_does_not_start_a_slurm_clusters_jobs_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(RECIPE), "--cluster", "one-node", "--store", str(tmp_path)]) == 2
+    assert "one-node is a Slurm cluster" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
