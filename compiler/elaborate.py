@@ -55,6 +55,8 @@ class ProgramStage:
     label: str
     stage: Stage
     placement: Placement
+    pin: str
+    """The beginning of the fingerprint of the sealed artifact to use; empty where there is none."""
     path: str
     """Of the stage in the spec, as `pipeline.rpo.stages.train`: equal for all rounds and points."""
     at: Place
@@ -241,7 +243,7 @@ def _stage(entry: StageEntry, scope: Scope, suffix: str, pieces: Pieces, problem
         return None
     _check_twice(refs, entry, problems)
     label = f"{scope.prefix}{entry.name}{suffix}"
-    return ProgramStage(label, built.stage, built.placement, entry.path, entry.at, built.tree, tuple(refs))
+    return ProgramStage(label, built.stage, built.placement, built.pin, entry.path, entry.at, built.tree, tuple(refs))
 
 
 def _ref(mention: Mention, scope: Scope, suffix: str) -> ProgramRef:
@@ -307,7 +309,9 @@ def _report(
         )
         built = build_stage(StageEntry(entry.name, entry.path, entry.at, tree), points[0].values, pieces, problems)
         if built is not None:
-            yield ProgramStage(entry.name, built.stage, built.placement, entry.path, entry.at, built.tree, tuple(refs))
+            yield ProgramStage(
+                entry.name, built.stage, built.placement, built.pin, entry.path, entry.at, built.tree, tuple(refs)
+            )
 
 
 def _put(node: Node, point: _Point) -> Node:

@@ -13,7 +13,9 @@ from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.contents import read_contents
 from compiler.planning.inventory import Inventory, read_inventory
+from compiler.planning.pins import read_pins
 from compiler.review.limits import check_limits
+from compiler.review.pins import check_pins
 from compiler.review.support import check_runnable
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate
@@ -33,7 +35,9 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
         contents=read_contents(graph, store),
+        pins=read_pins(graph, inventory),
     )
+    check_pins(plan, graph, inventory)
     check_limits(plan, graph)
     return plan
 

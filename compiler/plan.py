@@ -6,14 +6,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
+from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
 from compiler.planning.cost import Cost, corrections, cost_of, ranks_at, step_time
+from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
-from compiler.planning.reuse import why_reused, why_run
+from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, makespan, urgency
 from compiler.planning.workload import Work, work_of
 from compiler.schema.cluster import Cluster
@@ -41,6 +43,10 @@ class PlannedStage:
     parameters: Parameters | None
     """Of the model that the stage trains or runs."""
     cost: Cost
+    pinned: bool
+    """Whether a user keeps this artifact, whatever the recipe says."""
+    drift: tuple[Difference, ...]
+    """Of a pinned stage: where the recipe says something else by now."""
 
     @property
     def wall_s(self) -> float:
@@ -105,13 +111,14 @@ def make_plan(
     cores: int,
     now: datetime,
     contents: Mapping[str, str] = MappingProxyType({}),
+    pins: Mapping[str, ArtifactRecord] = MappingProxyType({}),
 ) -> Plan:
     """Plans the whole graph; pure: the same arguments give the same plan.
 
-    `contents`: label -> digest of adopted files that no revision names.
+    `contents`: label -> digest of adopted files that no revision names. `pins`: label -> the sealed artifact to use.
     """
     cores = cluster.cores or cores
-    stages = _identified(graph, contents)
+    stages = _identified(graph, contents, pins)
     actions = _actions(stages, graph, inventory)
     names = {stage.fingerprint: stage.label for stage in reversed(stages)}
     fixes = corrections(inventory)
@@ -142,16 +149,26 @@ class _Identified:
     stage: Stage
     identity: Mapping[str, Any]
     fingerprint: str
+    pinned: bool = False
+    drift: tuple[Difference, ...] = ()
 
 
-def _identified(graph: StageGraph, contents: Mapping[str, str]) -> Sequence[_Identified]:
+def _identified(
+    graph: StageGraph, contents: Mapping[str, str], pins: Mapping[str, ArtifactRecord]
+) -> Sequence[_Identified]:
     prints: dict[str, str] = {}
     found = []
     for label in graph.order():
         stage = graph.stage(label).stage
         what = identity(stage, lambda ref: prints[ref], contents.get(label, ""))
-        prints[label] = fingerprint(what)
-        found.append(_Identified(label, stage, what, prints[label]))
+        pin = pins.get(label)
+        if pin is None:
+            one = _Identified(label, stage, what, fingerprint(what))
+        else:
+            drift = tuple(differences(pin.stage, what))
+            one = _Identified(label, stage, pin.stage, pin.fingerprint, pinned=True, drift=drift)
+        prints[label] = one.fingerprint
+        found.append(one)
     return found
 
 
@@ -184,7 +201,9 @@ def _planned(
     kind = str(stage.identity["kind"])
     placement = graph.stage(stage.label).placement
     cost = cost_of(stage.stage, work, placement, cluster, fixes)
-    if action == "reuse":
+    if stage.pinned:
+        reason = why_pinned(inventory.records[stage.fingerprint], stage.drift, names, now)
+    elif action == "reuse":
         reason = why_reused(inventory.records[stage.fingerprint], now)
     elif action == "skip":
         reason = "everything that needs it is sealed"
@@ -206,6 +225,8 @@ def _planned(
         work,
         _parameters_of(stage, graph),
         cost,
+        stage.pinned,
+        stage.drift,
     )
 
 
@@ -248,6 +269,8 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "fingerprint": stage.fingerprint,
         "action": stage.action,
         "reason": stage.reason,
+        "pinned": stage.pinned,
+        "drift": [{"path": path, "pinned": old, "recipe": new} for path, old, new in stage.drift],
         "needs": list(stage.needs),
         "gpus": stage.cost.gpus,
         "nodes": -(-stage.cost.gpus // cluster.gpus_per_node) if stage.cost.gpus and cluster.gpus_per_node else 1,

@@ -28,6 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _in_words(found: Explanation) -> str:
     lines = [f"{found.label}: {found.action} ({found.reason})", f"  fingerprint {found.fingerprint}"]
     if found.action != "run":
+        if found.causes:
+            lines.append("  since it was sealed the recipe has changed:")
+            lines += [f"    {placed.cause}    {placed.at}" for placed in found.causes]
         return "\n".join(lines)
     if found.relative:
         lines.append(f"  nearest sealed relative {found.relative}; since then:")

@@ -41,10 +41,19 @@ def why_run(label: str, kind: str, identity: Mapping[str, Any], inventory: Inven
     nearest = nearest_relative(label, kind, identity, inventory)
     if nearest is None:
         return "new"
-    changed = nearest.differences
+    return _words(nearest.differences, names) or "new"
+
+
+def why_pinned(record: ArtifactRecord, drift: Sequence[Difference], names: Mapping[str, str], now: datetime) -> str:
+    """`pinned, sealed 2 days ago by alice`, and what the recipe has otherwise by now."""
+    kept = f"pinned, {why_reused(record, now)}"
+    return f"{kept}; drifted: {_words(drift, names)}" if drift else kept
+
+
+def _words(changed: Sequence[Difference], names: Mapping[str, str]) -> str:
     shown = [_word(path, old, new, names) for path, old, new in changed[:_SHOWN]]
     more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-    return ", ".join(shown) + more if shown else "new"
+    return ", ".join(shown) + more
 
 
 def _word(path: str, old: Any, new: Any, names: Mapping[str, str]) -> str:

@@ -1,5 +1,7 @@
 """The problems that a pass has found so far; the one value that a pass fills as it goes."""
 
+from collections.abc import Collection
+
 from compiler.codes import Code
 from compiler.errors import Problem, SpecError
 from compiler.reading.tree import Node, Place, span
@@ -58,6 +60,11 @@ class Problems:
         return len(self._found)
 
     @property
+    def found(self) -> Collection[Problem]:
+        """What was noted so far."""
+        return self._found.values()
+
+    @property
     def full(self) -> bool:
         """Whether more would help nobody."""
         return len(self._found) >= _MOST
@@ -65,7 +72,7 @@ class Problems:
     def raise_any(self) -> None:
         """Ends the pass if there are problems."""
         if self._found:
-            raise SpecError(self._found.values())
+            raise SpecError(self.found)
 
 
 def used_here(node: Node) -> tuple[tuple[Place, str], ...]:

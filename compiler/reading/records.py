@@ -1,5 +1,6 @@
 """A stage as it was written to its record: variables put in, named pieces put in, refs named, then validated."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +12,7 @@ from compiler.errors import did_you_mean
 from compiler.manifest import Placement
 from compiler.reading.fields import Rename, pieces_of, rename_refs
 from compiler.reading.problems import Problems
-from compiler.reading.tree import Entry, Node, Scalar, Table, describe, plain, without
+from compiler.reading.tree import Entry, Node, Scalar, Table, child, describe, plain, without
 from compiler.reading.variables import Values, substitute
 from compiler.reading.wording import note_errors
 from compiler.schema.base import Record
@@ -30,8 +31,10 @@ class Built(NamedTuple):
 
     stage: Stage
     placement: Placement
+    pin: str
+    """The beginning of the fingerprint of the sealed artifact to use; empty where there is none."""
     tree: Table
-    """What both were read from."""
+    """What they were read from."""
 
 
 def prepare_pieces(sections: Pieces, values: Values, problems: Problems) -> Pieces:
@@ -90,22 +93,23 @@ def _wrong_extends(node: Node, chain: Sequence[Table], models: Mapping[str, Tabl
 def build_stage(
     entry: StageEntry, values: Values, pieces: Pieces, problems: Problems, rename: Rename | None = None
 ) -> Built | None:
-    """The stage's record and placement; None where something is wrong, which is then among the problems."""
+    """The stage's record, placement and pin; None where something is wrong, which is then among the problems."""
     before = len(problems)
     tree = _as_table(substitute(entry.tree, values, problems, entry.path))
     record_type = _stage_type(tree, entry, problems)
     if record_type is None:
         return None
     placement = _placement(tree, entry.path, problems)
+    pin = _pin(tree, entry.path, problems)
     tree = put_pieces(tree, record_type, pieces, entry.path, problems)
     if rename is not None:
         tree = rename_refs(record_type, tree, rename)
-    bare = without(tree, "placement") if "placement" in tree.entries else tree
-    stage = read(record_type, bare, entry.path, problems, more_keys=("placement",))
+    bare = without(tree, *BESIDE) if any(key in tree.entries for key in BESIDE) else tree
+    stage = read(record_type, bare, entry.path, problems, more_keys=BESIDE)
     if stage is None or placement is None or len(problems) > before:
         return None
     assert isinstance(stage, Stage)
-    return Built(stage, placement, tree)
+    return Built(stage, placement, pin, tree)
 
 
 def put_pieces(tree: Table, record_type: type[Record], pieces: Pieces, path: str, problems: Problems) -> Table:
@@ -174,7 +178,24 @@ def _stage_type(tree: Table, entry: StageEntry, problems: Problems) -> type[Stag
     return None
 
 
+BESIDE = ("placement", "pin")
+"""What may stand in a stage beside the fields of its record: none of it says what is computed."""
+
 _NO_PLACEMENT = Placement()
+_FINGERPRINT = re.compile(r"[0-9a-f]{6,16}")
+
+
+def _pin(tree: Table, path: str, problems: Problems) -> str:
+    node = child(tree, "pin")
+    if node is None or problems.is_blamed(node) or (isinstance(node, Scalar) and node.value is None):
+        return ""
+    # What was written counts: to YAML 12345678 is a number, and so is 1234e567.
+    if isinstance(node, Scalar) and _FINGERPRINT.fullmatch(node.text):
+        return node.text
+    message = f"is {describe(node)}, but must be the beginning of a fingerprint"
+    hint = "6 to 16 of the digits 0-9 and a-f, as `rung plan --json` and `rung explain` show them"
+    problems.blame(node, f"{path}.pin", message, "wrong-value", hint=hint)
+    return ""
 
 
 def _placement(tree: Table, path: str, problems: Problems) -> Placement | None:

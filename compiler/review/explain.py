@@ -31,6 +31,7 @@ class Explanation:
     relative: str
     """Fingerprint of the nearest sealed relative; empty if there is none."""
     causes: tuple[PlacedCause, ...]
+    """What was written anew since the relative was sealed; of a pinned stage, since its artifact was."""
     invalidated: tuple[str, ...]
     """Stages downstream that will run, in topological order."""
     gpu_hours: float
@@ -55,6 +56,9 @@ def explain(label: str, plan: Plan, graph: StageGraph, inventory: Inventory) -> 
             lambda print_: record.stage if (record := inventory.records.get(print_)) else None,
         )
         causes = tuple(PlacedCause(cause, _place(cause, graph)) for cause in found)
+    if stage.pinned:
+        drift = (Cause(label, path, old, new) for path, old, new in stage.drift)
+        causes = tuple(PlacedCause(cause, _place(cause, graph)) for cause in drift)
     behind = graph.descendants(label)
     invalidated = tuple(one.label for one in plan.to_run if one.label in behind)
     again = [one for one in plan.to_run if one.label == label or one.label in behind]

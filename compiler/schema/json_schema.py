@@ -177,6 +177,10 @@ def _stage(kind: str, definitions: Schema) -> Schema:
             "$ref": "#/$defs/Placement",
             "description": "where and how it is computed; never part of what is computed",
         },
+        "pin": {
+            "type": ["string", "integer", "number", "null"],
+            "description": "the beginning of a sealed artifact's fingerprint: it is used, whatever is written here",
+        },
     }
     for field, section in pieces_of(STAGES[kind]).items():
         takes_model = ModelSpec in record_types(hints_of(STAGES[kind])[field])

@@ -1,35 +1,18 @@
 """Why a stage runs is told down to the value that somebody wrote; two recipes are compared likewise."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from compiler.artifacts import ArtifactRecord
 from compiler.cli import main
 from compiler.pipeline import compile_plan
-from compiler.planning.inventory import artifact_path
+from compiler.plan import PlannedStage
 
+Seal = Callable[..., dict[str, PlannedStage]]
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = RECIPES / "small.yaml"
-
-
-def seal(recipe: Path, store: Path, *sets: str) -> None:
-    """Leaves the records of a run in which every stage was sealed; `plan` reads nothing else of an artifact."""
-    for stage in compile_plan(recipe, list(sets), cluster="laptop", store=store).to_run:
-        folder = artifact_path(store, stage.kind, stage.fingerprint)
-        folder.mkdir(parents=True)
-        record = ArtifactRecord(
-            kind=stage.kind,
-            fingerprint=stage.fingerprint,
-            label=stage.label,
-            stage=dict(stage.identity),
-            inputs={},
-            files={},
-            bytes=0,
-            measured={"wall_s": 36.0},
-        )
-        (folder / "artifact.json").write_text(record.model_dump_json())
 
 
 def told(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, dict[str, object]]:
@@ -46,7 +29,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_a_changed_input_is_followed_to_the_value_that_was_written(
-    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seal: Seal
 ) -> None:
     store = tmp_path / "store"
     seal(recipe, store)
@@ -74,7 +57,7 @@ def test_a_changed_input_is_followed_to_the_value_that_was_written(
 
 
 def test_a_stage_that_is_sealed_is_reused_and_invalidates_nothing(
-    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seal: Seal
 ) -> None:
     store = tmp_path / "store"
     seal(recipe, store)
