@@ -22,6 +22,8 @@ Code: TypeAlias = Literal[
     "missing-file",
     "missing-key",
     "name-clash",
+    "no-rewards",
+    "no-verifier",
     "not-utf8",
     "not-yaml",
     "not-yet",
@@ -300,6 +302,82 @@ pipeline:
     repeat: 2
     stages:
       web_2: {kind: annotate, prompts: web_prompts, error_rate: 0.1, seed: 1}
+""",
+    ),
+    "no-rewards": Page(
+        "pairs without the rewards that the loss weighs",
+        "RPO aims at the judged difference of two answers, and so do Bradley-Terry's margins. Pairs of a pair stage "
+        "carry both rewards; adopted pairs do where `source.fields` names them.",
+        """\
+pipeline:
+  others:
+    kind: adopt
+    artifact: preferences
+    name: pairs of others
+    revision: "1"
+    source: {kind: rows, format: jsonl, fields: {}}
+    files: [pairs.jsonl]
+  tuned:
+    kind: prefer
+    init: sft
+    reference: sft
+    data: ‸others
+    loss: {kind: rpo, distance: bwd_kl, beta: 0.1, eta: 1.0, sft_weight: 0, sft_average: false}
+    epochs: 1
+    global_batch_size: 32
+    learning_rate: {shape: constant, start: 1e-4, end: 1e-4, warmup_steps: 0}
+    optimizer: adam
+    precision: fp32
+    seed: 1
+""",
+        """\
+pipeline:
+  others:
+    kind: adopt
+    artifact: preferences
+    name: pairs of others
+    revision: "1"
+    source: {kind: rows, format: jsonl, fields: {chosen_reward: score_chosen, rejected_reward: score_rejected}}
+    files: [pairs.jsonl]
+  tuned:
+    kind: prefer
+    init: sft
+    reference: sft
+    data: others
+    loss: {kind: rpo, distance: bwd_kl, beta: 0.1, eta: 1.0, sft_weight: 0, sft_average: false}
+    epochs: 1
+    global_batch_size: 32
+    learning_rate: {shape: constant, start: 1e-4, end: 1e-4, warmup_steps: 0}
+    optimizer: adam
+    precision: fp32
+    seed: 1
+""",
+    ),
+    "no-verifier": Page(
+        "nothing can check these answers",
+        "Ground truth is what a prompt's verifier says: a task family's own, or the one that `source.verifier` of "
+        "adopted prompts names. Open questions have none; their answers are judged by a model.",
+        """\
+pipeline:
+  open_questions:
+    kind: adopt
+    artifact: prompts
+    name: questions
+    revision: "1"
+    source: {kind: rows, format: jsonl, fields: {}}
+    files: [questions.jsonl]
+  exam: {kind: evaluate, policy: sft, prompts: ‸open_questions, max_new_tokens: 8, seed: 1}
+""",
+        """\
+pipeline:
+  open_questions:
+    kind: adopt
+    artifact: prompts
+    name: questions
+    revision: "1"
+    source: {kind: rows, format: jsonl, fields: {}, verifier: numeric}
+    files: [questions.jsonl]
+  exam: {kind: evaluate, policy: sft, prompts: open_questions, max_new_tokens: 8, seed: 1}
 """,
     ),
     "not-utf8": Page(

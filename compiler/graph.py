@@ -10,8 +10,8 @@
     graph.policy_tokenizer(label)             # label of the tokenizer stage that it speaks
 
 An edge joins an output with a field that accepts its artifact kind. Then come the questions of `compiler/checks/`:
-one tokenizer and shape along each lineage, scores of the right responses, exams that were not learnt from, layouts
-that divide.
+one tokenizer and shape along each lineage, rows with the fields and in the numbers that are asked for, scores of the
+right responses, rewards and verifiers where they are needed, exams that were not learnt from, layouts that divide.
 """
 
 import heapq
@@ -23,9 +23,14 @@ from compiler.artifacts import Kind
 from compiler.checks.arithmetic import check_arithmetic
 from compiler.checks.claims import check_claims
 from compiler.checks.contamination import check_contamination
+from compiler.checks.counts import check_counts
+from compiler.checks.exports import check_exports
 from compiler.checks.lengths import check_lengths
 from compiler.checks.lineage import Lineage, check_lineage, trace_lineage
+from compiler.checks.rewards import check_rewards
+from compiler.checks.rows import check_rows
 from compiler.checks.scores import check_scores
+from compiler.checks.verifiers import check_verifiers
 from compiler.checks.view import View
 from compiler.elaborate import Program, ProgramRef, ProgramStage
 from compiler.errors import did_you_mean
@@ -112,11 +117,17 @@ def build_graph(program: Program) -> StageGraph:
     view = View({label: stages[label] for label in order}, problems)
     lineages = trace_lineage(view)
     check_lineage(view, lineages)
+    check_rows(view)
+    check_counts(view)
     check_lengths(view, lineages)
     check_scores(view)
+    check_rewards(view)
+    check_verifiers(view)
+    check_exports(view, lineages)
     check_contamination(view)
     check_arithmetic(view, lineages)
     check_claims(view)
+    view.name_rounds()
     problems.raise_any()
     return StageGraph(program, upstream, order, lineages)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from compiler.checks.view import View
 from compiler.elaborate import ProgramStage
 from compiler.schema.model import ModelSpec
+from compiler.schema.sources import TokenizerFile
 from compiler.stages.adopt import Adopt
 from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
@@ -43,6 +44,8 @@ def check_lineage(view: View, lineages: Mapping[str, Lineage]) -> None:
         stage = program_stage.stage
         if isinstance(stage, Pretrain) and label in lineages:
             _check_pretrain(view, program_stage, stage, lineages[label])
+        elif isinstance(stage, Adopt) and label in lineages:
+            _check_vocabulary(view, program_stage, stage, lineages[label])
         elif isinstance(stage, Prefer) and label in lineages and stage.reference in lineages:
             _check_reference(view, program_stage, lineages[label], lineages[stage.reference])
 
@@ -87,15 +90,21 @@ def _check_own_tokenizer(view: View, at: ProgramStage, stage: Pretrain, lineage:
         )
 
 
-def _check_vocabulary(view: View, at: ProgramStage, stage: Pretrain, lineage: Lineage) -> None:
-    tokenizer = view.stages[stage.tokenizer]
-    if stage.model is None or not isinstance(tokenizer.stage, Tokenizer):
-        return
-    if tokenizer.stage.vocab_size > lineage.model.vocab_size:
-        tokens, rows = tokenizer.stage.vocab_size, lineage.model.vocab_size
+def _check_vocabulary(view: View, at: ProgramStage, stage: Pretrain | Adopt, lineage: Lineage) -> None:
+    tokenizer = view.stages[stage.tokenizer or ""]
+    tokens, rows = _vocab_size(tokenizer), lineage.model.vocab_size
+    if stage.model is not None and tokens > rows:
         message = f"{_written(at, 'tokenizer')!r} may have {tokens} tokens, but the model's vocab_size is {rows}"
         related = ((tokenizer.at, "the tokenizer"), *_model_place(view, lineage))
         view.blame(at, "tokenizer", message, "wrong-vocabulary", hint="raise the model's vocab_size", related=related)
+
+
+def _vocab_size(tokenizer: ProgramStage) -> int:
+    match tokenizer.stage:
+        case Tokenizer(vocab_size=size) | Adopt(source=TokenizerFile(vocab_size=size)):
+            return size
+        case _:
+            return 0
 
 
 def _check_reference(view: View, at: ProgramStage, init: Lineage, reference: Lineage) -> None:

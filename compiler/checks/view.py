@@ -30,12 +30,21 @@ class View:
         ref = next((ref for ref in stage.refs if ref.path == field), None)
         at = ref.at if ref else field_place(stage, field)
         used = ((ref.used, "used here"),) if ref and ref.used and ref.used != at else ()
-        self.problems.add(at, f"{stage.path}.{field}", message, code, hint=hint, related=related + used)
+        path = f"{stage.path}.{field}"
+        self.problems.add(at, path, message, code, hint=hint, related=related + used, label=stage.label)
 
     def blame_key(self, stage: ProgramStage, field: str, message: str, code: Code, *, hint: str = "") -> None:
         """Notes what is wrong with the key of an entry."""
         entry = find(stage.tree, field)
-        self.problems.add(entry.at if entry else stage.at, f"{stage.path}.{field}", message, code, hint=hint)
+        at = entry.at if entry else stage.at
+        self.problems.add(at, f"{stage.path}.{field}", message, code, hint=hint, label=stage.label)
+
+    def name_rounds(self) -> None:
+        """Lets each problem say in which rounds and at which points it is, where it is not in all."""
+        written: dict[str, list[str]] = {}
+        for stage in self.stages.values():
+            written.setdefault(stage.path, []).append(stage.label)
+        self.problems.name_rounds({label: len(labels) for labels in written.values() for label in labels})
 
 
 def field_place(stage: ProgramStage, field: str) -> Place:

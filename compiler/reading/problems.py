@@ -1,12 +1,14 @@
 """The problems that a pass has found so far; the one value that a pass fills as it goes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from compiler.codes import Code
 from compiler.errors import Problem, SpecError
 from compiler.reading.tree import Node, Place, span
 
 _MOST = 500
+_NAMED = 3
 
 
 class Problems:
@@ -15,6 +17,7 @@ class Problems:
     def __init__(self) -> None:
         self._found: dict[tuple[object, ...], Problem] = {}
         self._blamed: set[Place] = set()
+        self._labels: dict[tuple[object, ...], list[str]] = {}
 
     def add(
         self,
@@ -25,10 +28,13 @@ class Problems:
         *,
         hint: str = "",
         related: tuple[tuple[Place, str], ...] = (),
+        label: str = "",
     ) -> None:
-        """Notes a problem, unless the same was noted of the same place."""
+        """Notes a problem, unless the same was noted of the same place. `label`: the stage that it was found in."""
         # Rounds and aliases give one mistake several paths, but the last part of them is the same.
         key = (at, code, message, path.rpartition(".")[2]) if at else (path, code, message)
+        if label:
+            self._labels.setdefault(key, []).append(label)
         if key in self._found:
             return
         places = tuple((span(place), word) for place, word in dict.fromkeys(related))
@@ -55,6 +61,19 @@ class Problems:
     def is_blamed(self, node: Node) -> bool:
         """Whether something was said of this value already."""
         return node.at in self._blamed
+
+    def name_rounds(self, siblings: Mapping[str, int]) -> None:
+        """Adds to each problem the stages that have it, where others that were written with them have not.
+
+        `siblings`: label -> how many stages the same lines of the recipe unroll to.
+        """
+        for key, labels in self._labels.items():
+            having = dict.fromkeys(labels)
+            if len(having) < siblings[labels[0]]:
+                more = f" and {len(having) - _NAMED} more" if len(having) > _NAMED else ""
+                problem = self._found[key]
+                where = f"{', '.join(list(having)[:_NAMED])}{more}"
+                self._found[key] = replace(problem, message=f"{problem.message} (in {where})")
 
     def __len__(self) -> int:
         return len(self._found)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compiler.schema.base import Accepts, Count, Positive, Worded
 from compiler.schema.sampling import LanguageModelRef, Sampling
@@ -145,13 +145,52 @@ class Coding(Worded):
         return (*(f"prompts/coding_{level}.j2" for level in self.levels), _AS_LIST)
 
 
+Instruction = Literal[
+    "keywords",
+    "keywords:existence",
+    "keywords:frequency",
+    "keywords:forbidden_words",
+    "keywords:letter_frequency",
+    "language",
+    "language:response_language",
+    "length_constraints",
+    "length_constraints:number_sentences",
+    "length_constraints:number_paragraphs",
+    "length_constraints:number_words",
+    "length_constraints:nth_paragraph_first_word",
+    "detectable_content",
+    "detectable_content:number_placeholders",
+    "detectable_content:postscript",
+    "detectable_format",
+    "detectable_format:number_bullet_lists",
+    "detectable_format:constrained_response",
+    "detectable_format:number_highlighted_sections",
+    "detectable_format:multiple_sections",
+    "detectable_format:json_format",
+    "detectable_format:title",
+    "combination",
+    "combination:two_responses",
+    "combination:repeat_prompt",
+    "startend",
+    "startend:end_checker",
+    "startend:quotation",
+    "change_case",
+    "change_case:capital_word_frequency",
+    "change_case:english_capital",
+    "change_case:english_lowercase",
+    "punctuation",
+    "punctuation:no_comma",
+]
+"""IFEval's 25 types of verifiable instruction, and its groups of them (2311.07911)."""
+
+
 class InstructionFollowing(Worded):
     """Prompts of another stage, each with an instruction that a program can verify (IFEval's types)."""
 
     kind: Literal["instruction_following"]
     prompts: Annotated[str, Accepts("prompts")]
     """What instructions are added to."""
-    instructions: Annotated[dict[str, Positive], Field(min_length=1)]
+    instructions: Annotated[dict[Instruction, Positive], Field(min_length=1)]
     """IFEval instruction type, or a group of them (`keywords`, `length_constraints`, ...) -> weight."""
     form: Literal["single_turn", "multi_turn", "second_turn"]
     """The instruction is part of the turn; or binds all later turns; or asks to revise the previous answer."""
@@ -159,6 +198,16 @@ class InstructionFollowing(Worded):
     """Who answers in between; multi_turn and second_turn need one."""
     sampling: Sampling | None = None
     """How the answers in between are drawn."""
+
+    @model_validator(mode="after")
+    def _turns_need_a_model(self) -> "InstructionFollowing":
+        if (self.model is None) != (self.sampling is None):
+            raise ValueError("`model` and `sampling` go together")
+        if (self.model is None) != (self.form == "single_turn"):
+            raise ValueError(
+                "`multi_turn` and `second_turn` need a `model` that answers in between; `single_turn` none"
+            )
+        return self
 
 
 class TwoTurn(Worded):

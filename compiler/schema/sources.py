@@ -18,7 +18,10 @@ class Rows(Record):
     format: Literal["jsonl", "csv", "parquet", "text"]
     """jsonl and csv may be compressed (.gz, .zst); `text` is one document a file."""
     fields: dict[str, str]
-    """Field of ours -> field of theirs (a dotted path); fields with equal names need no entry."""
+    """Field of ours -> field of theirs (a dotted path); fields with equal names need no entry. Ours: `text` of
+    documents; `topic`; `messages` (a list, or a text: what the user asks) and `family` of the others; `flags` and
+    `check` of prompts; `response` and HelpSteer's attributes of ratings; `chosen` and `rejected` of preferences, and
+    their `chosen_reward` and `rejected_reward`, which are read only if both are named here."""
     verifier: Verifier | None = None
     """Of prompts: how answers are checked; absent where nothing can check them."""
 

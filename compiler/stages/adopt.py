@@ -1,9 +1,11 @@
 """adopt: bring files that others made into the store, once, checked and with their hashes."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from compiler.artifacts import ATTRIBUTES
 from compiler.schema.base import Count, NotIdentity, Piece
 from compiler.schema.model import ModelSpec
 from compiler.schema.sources import Checkpoint, Rows, Source, TokenizerFile
@@ -13,6 +15,20 @@ _SOURCES: dict[str, tuple[type[Rows | TokenizerFile | Checkpoint], str]] = {
     "tokenizer": (TokenizerFile, "tokenizer_json or sentencepiece"),
     "policy": (Checkpoint, "huggingface, gguf or megatron"),
 }
+
+
+REWARDS = ("chosen_reward", "rejected_reward")
+"""Of adopted preferences: there if `source.fields` names both."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "documents": ("text",),
+    "topics": ("topic",),
+    "prompts": ("messages", "family", "flags", "check"),
+    "dialogues": ("messages", "family"),
+    "ratings": ("messages", "family", "response", *ATTRIBUTES),
+    "preferences": ("messages", "family", "chosen", "rejected", *REWARDS),
+}
+"""Artifact -> the fields that its rows are read from. `messages` may be a single text: what the user asks."""
 
 
 class Adopt(Stage):
@@ -52,6 +68,9 @@ class Adopt(Stage):
             raise ValueError(f"`artifact: {self.artifact}` comes from a source of kind {kinds}, not {self.source.kind}")
         if (self.artifact == "policy") != (self.model is not None and self.tokenizer is not None):
             raise ValueError("a policy has a `model` and a `tokenizer`; nothing else has")
+        named = self.source.fields if isinstance(self.source, Rows) else {}
+        if sum(name in named for name in REWARDS) == 1:
+            raise ValueError("`chosen_reward` and `rejected_reward` go together")
         return self
 
     def templates(self) -> tuple[str, ...]:
