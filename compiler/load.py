@@ -9,6 +9,7 @@ sections; equal names clash. `overrides` (`--set path=value`) replace values and
 """
 
 import codecs
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -197,8 +198,10 @@ def _read_text(file: Path, asked: Place | None, problems: Problems) -> str | Non
                 f"{shown} is {'a directory' if file.is_dir() else 'no regular file'}", "missing-file", _near_files(file)
             )
             return None
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=_without_waiting) as stream:
             content = stream.read(_LARGEST_FILE_BYTES + 1)
+        if content is None:
+            raise BlockingIOError(errno.EAGAIN, "nothing is there to read yet")
     except (OSError, ValueError) as error:
         refuse(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}", "missing-file")
         return None
@@ -214,6 +217,11 @@ def _read_text(file: Path, asked: Place | None, problems: Problems) -> str | Non
         column = len(before) - before.rfind("\n")
         refuse(f"{shown} is not UTF-8", "not-utf8", "save it as UTF-8", (shown, line, column))
         return None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Some files call themselves regular and wait for news all the same, such as the kernel's messages."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _near_files(file: Path) -> str:

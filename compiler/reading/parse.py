@@ -224,11 +224,12 @@ def _note_syntax_error(error: yaml.YAMLError, text: str, file: str, problems: Pr
     problems.add((file, line + 1, column + 1), "", message, "not-yaml", hint=hint, related=related)
 
 
-_BARE_VARIABLE = re.compile(r"[{\[].*(?<![\"'\w])\$\{")
+_BARE_VARIABLE = re.compile(r"(?<![\"'\w])\$\{")
 
 
 def _syntax_hint(message: str, line: str) -> str:
-    if _BARE_VARIABLE.search(line):
+    variable = _BARE_VARIABLE.search(line)
+    if variable and any(bracket in line[: variable.start()] for bracket in "{["):
         return 'inside { } and [ ] a variable needs quotes: "${policy}"'
     if "\t" in line:
         return "indent with spaces: YAML does not take tabs"
