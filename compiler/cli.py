@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
     init = verb("init", "write a commented recipe that runs, and its JSON Schema for editors")
     init.add_argument("file", type=Path, nargs="?", default=Path("recipe.yaml"), metavar="FILE", help="(recipe.yaml)")
+    like = "laptop (the default), or a shipped recipe: one-node, nemotron4-15b, nemotron4-340b, tiny"
+    init.add_argument("--like", default="laptop", metavar="NAME", help=like)
 
     check = verb("check", "find every mistake in a spec")
     reads_spec(check)

@@ -7,7 +7,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from compiler.cli import main
+from compiler.commands.init import RECIPES, patterns
 from compiler.load import load_tree
+from compiler.pipeline import compile_graph
 from compiler.reading.tree import plain
 
 
@@ -37,3 +39,24 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_name_that_is_no_recipes_is_refused(tmp_path: Path) -> None:
     assert main(["init", str(tmp_path / "recipe.txt")]) == 2
+
+
+@pytest.mark.parametrize("like", [name for name in patterns() if name != "laptop"])
+def test_a_shipped_recipe_is_copied_with_what_it_uses(like: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "ours" / "mine.yaml"
+    assert main(["init", str(recipe), "--like", like]) == 0
+    ours, shipped = compile_graph(recipe, []), compile_graph(RECIPES / f"{like}.yaml", [])
+    assert [ours.stage(label).stage for label in ours.order()] == [
+        shipped.stage(label).stage for label in shipped.order()
+    ]
+
+
+def test_a_file_that_the_recipe_would_use_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "llama3.yaml").write_text("mine")
+    assert main(["init", str(tmp_path / "recipe.yaml"), "--like", "one-node"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["llama3.yaml"]
+
+
+def test_a_pattern_that_there_is_not_is_told_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / "recipe.yaml"), "--like", "one-nod"]) == 2
+    assert "one-node" in capsys.readouterr().err
