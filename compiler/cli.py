@@ -18,9 +18,9 @@ from compiler.commands.mistakes import INTERRUPTED, USER_ERROR, UserError
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 1 (a stage failed), 2 (the user's mistake), 130 (interrupted)."""
     arguments = _parser().parse_args(argv)
-    # A compiler makes many small values that all live to the end: at Python's threshold the collector takes a third of
-    # the time of a recipe of 10,000 stages, and finds nothing.
-    gc.set_threshold(100_000, 50, 100)
+    # A compiler makes many small values that all live to the end: the collector would take a third of the time of a
+    # recipe of 10,000 stages, and find nothing. What stays after compiling turns it on again.
+    gc.disable()
     # This and the verb's module are imported late, so that --help stays fast.
     from compiler.errors import SpecError
 

@@ -41,6 +41,8 @@ class View:
 
     def name_rounds(self) -> None:
         """Lets each problem say in which rounds and at which points it is, where it is not in all."""
+        if not self.problems:
+            return
         written: dict[str, list[str]] = {}
         for stage in self.stages.values():
             written.setdefault(stage.path, []).append(stage.label)

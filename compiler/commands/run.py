@@ -1,6 +1,7 @@
 """`rung run`: a spec's stages on this machine."""
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 def go(run: Path, *, as_json: bool) -> int:
     """Runs what is not sealed and shows how it ends."""
     screen = console(stderr=as_json)
+    gc.enable()
     try:
         with watching(screen, run) as watch:
             outcome = run_locally(run, watch=watch)

@@ -11,6 +11,8 @@ from compiler.schema.base import NotIdentity
 from compiler.stages import Stage
 from compiler.stages.refs import replace_refs
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def identity(stage: Stage, fingerprint_of: Callable[[str], str], contents: str = "") -> dict[str, Any]:
     """What is hashed, as plain JSON values: the whole record with refs replaced, its version, its templates.
@@ -36,8 +38,7 @@ def not_identity(record_type: type[Stage]) -> frozenset[str]:
 
 def fingerprint(identity: dict[str, Any]) -> str:
     """16 hexadecimal digits (64 bits) of the SHA-256 of the canonical JSON; what has no stable form is refused."""
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _digest(text.encode())
+    return _digest(_CANONICAL.encode(identity).encode())
 
 
 def _digest(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -71,26 +72,30 @@ class _Builder:
         self._anchors: dict[str, _Anchored | None] = {}
         self._aliased = 0
         self._documents = 0
+        self._takers: Mapping[type, Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._open,
+            yaml.SequenceStartEvent: self._open,
+            yaml.MappingEndEvent: self._close,
+            yaml.SequenceEndEvent: self._close,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
 
     def take(self, event: Any) -> None:
         """Adds what one event of the parser says."""
-        if self._problems.full:
+        if self._problems and self._problems.full:
             raise _TooMuchError
-        if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._close()
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self._documents += 1
-            if self._documents == 2:
-                self._problems.add(
-                    self._at(event), "", "a second document begins here", "not-yaml", hint="a file is one document"
-                )
-                raise _TooMuchError
+        take = self._takers.get(type(event))
+        if take is not None:
+            take(event)
+
+    def _document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents == 2:
+            message = "a second document begins here"
+            self._problems.add(self._at(event), "", message, "not-yaml", hint="a file is one document")
+            raise _TooMuchError
 
     def _at(self, event: Any) -> Place:
         mark = event.start_mark
@@ -148,7 +153,7 @@ class _Builder:
             self._anchors[event.anchor] = None
         self._stack.append(_Open(isinstance(event, yaml.MappingStartEvent), at, event.anchor))
 
-    def _close(self) -> None:
+    def _close(self, _: Any) -> None:
         done = self._stack.pop()
         node: Node = Table(done.entries, done.at) if done.is_table else Listing(tuple(done.items), done.at)
         self._place(node, done.size, done.anchor)
