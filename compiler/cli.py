@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     plan = verb("plan", "show what will run, what is reused and why, and what it will take")
     render = verb("render", "write the run directory without running anything")
     run = verb("run", "run the spec on this machine")
-    for sub in (plan, render, run):
+    submit = verb("submit", "submit the spec's stages to Slurm, each as a job")
+    for sub in (plan, render, run, submit):
         reads_spec(sub)
         uses_cluster(sub)
         uses_store(sub)
@@ -111,16 +112,19 @@ def _parser() -> argparse.ArgumentParser:
         has_json(sub)
 
     resume = verb("resume", "go on with a run that was interrupted or failed")
+    cancel = verb("cancel", "cancel a run on Slurm, or a stage of it and what needs it")
+    watch = verb("watch", "show the state of a run's stages until it has ended")
     status = verb("status", "show the state of a run's stages")
     logs = verb("logs", "print the log of a stage")
     report = verb("report", "print the ladder of a run and where its HTML report lies")
-    for sub in (resume, status, logs, report):
+    for sub in (resume, cancel, watch, status, logs, report):
         sub.add_argument(
             "run", metavar="RUN", nargs="?", default="latest", help="a run id, a beginning of one, `latest`"
         )
         uses_store(sub)
-    for sub in (resume, status, report):
+    for sub in (resume, cancel, status, report):
         has_json(sub)
+    cancel.add_argument("--stage", default="", metavar="STAGE", help="(all of them)")
     logs.add_argument("--stage", required=True, metavar="STAGE")
     logs.add_argument("--rank", type=int, default=0)
 

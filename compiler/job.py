@@ -4,6 +4,10 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class StageJob:
     manifest: str
     threads: int
     attempt: str
-    """Unique to this submission and shared by its ranks."""
+    """Unique to this submission and shared by its ranks; empty in Slurm, where the job says it."""
 
     def __call__(self) -> None:
         """Runs the worker in this process. The runtime is imported by name: the compiler does not depend on it."""
@@ -26,5 +30,16 @@ class StageJob:
             Path(self.manifest),
             rank=environment.global_rank,
             world_size=environment.num_tasks,
-            attempt=self.attempt,
+            attempt=self.attempt or _attempt_in_slurm(),
         )
+
+    def checkpoint(self) -> "DelayedSubmission":
+        """What submitit queues again after a preemption or a time limit: the same, it resumes from its scratch."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _attempt_in_slurm() -> str:
+    """A job that is queued again keeps its id, and counts its starts."""
+    return f"slurm-{os.environ['SLURM_JOB_ID']}-{os.environ.get('SLURM_RESTART_COUNT', '0')}"

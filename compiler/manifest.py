@@ -1,16 +1,13 @@
 """The document that crosses from compiler to runtime: one stage, ready to run, as JSON."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from compiler.artifacts import InputRecord
-from compiler.schema.base import Count, Record
+from compiler.schema.base import Count, Record, Walltime
 from compiler.schema.model import Layout
 from compiler.stages import AnyStage
-
-WALLTIME = r"^([0-9]+-)?[0-9]{1,2}:[0-9]{2}:[0-9]{2}$"
-"""days-hours:minutes:seconds"""
 
 
 class Placement(Record):
@@ -32,7 +29,7 @@ class Placement(Record):
     """Jobs among which the rows of a generate, judge, dialogues or tokenize stage are divided."""
     partition: str | None = None
     """Slurm partition; the cluster's first where absent."""
-    walltime: Annotated[str, Field(pattern=WALLTIME)] | None = None
+    walltime: Walltime | None = None
     """Longest time of one job, as Slurm writes it (`4:00:00`, `2-00:00:00`); the partition's limit where absent."""
     threads: Count = 1
     """CPU threads of each rank."""

@@ -21,8 +21,8 @@ class Context:
     world_size: int
     output: Path
     """An unsealed folder; what is written here becomes the artifact."""
-    rendezvous: Path
-    """A file path, unique to this attempt, at which the ranks find each other."""
+    rendezvous: Path | None
+    """A file path, unique to this attempt, at which the ranks find each other; None where MASTER_ADDR says it."""
 
     @property
     def placement(self) -> Placement:

@@ -40,6 +40,10 @@ def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str) -> No
     except KeyboardInterrupt:
         append_event(journal, "cancelled", attempt=attempt, rank=rank)
         raise
+    except SystemExit:
+        # submitit ends a job so that it has just queued again.
+        append_event(journal, "requeued", attempt=attempt, rank=rank)
+        raise
     except BaseException as error:
         append_event(
             journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc()
@@ -63,7 +67,9 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
     if rank == 0:
         store.partial_folder(artifact)
         (scratch / f"go-{attempt}").touch()
-    context = Context(manifest, rank, world_size, output, scratch / f"rendezvous-{attempt}")
+    # On several nodes the ranks find each other as Slurm's script says, on one by a file.
+    rendezvous = None if "MASTER_ADDR" in os.environ else scratch / f"rendezvous-{attempt}"
+    context = Context(manifest, rank, world_size, output, rendezvous)
     begun = time.time()
     facts: Facts = stage.run(manifest.stage, context)
     if rank == 0:

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.spec, arguments.overrides, cluster=arguments.cluster, store=arguments.store, runnable=True
     )
     if plan.cluster.executor != "local":
-        raise UserError(f"{plan.cluster.name} is a Slurm cluster; `rung run` runs on this machine only")
+        raise UserError(f"{plan.cluster.name} is a Slurm cluster: write `rung submit`; `rung run` runs on this machine")
     directory = create_run(plan, arguments.spec, store=arguments.store)
     if not arguments.json:
         show_plan(plan)

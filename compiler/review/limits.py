@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from compiler.checks.view import field_place
 from compiler.elaborate import ProgramStage
-from compiler.errors import Problem, SpecError, did_you_mean
+from compiler.errors import Problem, Span, SpecError, did_you_mean
 from compiler.graph import StageGraph
 from compiler.plan import Plan, PlannedStage
 from compiler.reading.tree import span
+from compiler.schema.base import minutes
+from compiler.schema.cluster import Cluster
 from compiler.stages.endpoint import Endpoint
 
 
@@ -25,7 +27,34 @@ def _problems(stage: PlannedStage, at: ProgramStage, plan: Plan) -> Iterator[Pro
         message = f"takes {stage.cost.gpus:,} GPUs, but {cluster.name} has {cluster.num_gpus:,}"
         hint = "a smaller layout (tp * pp * cp * dp, times shards), or another cluster"
         yield Problem(span(field_place(at, where)), f"{at.path}.{where}", message, "too-large", hint)
+    if cluster.executor == "slurm":
+        yield from _unplaceable(stage, at, cluster)
     if isinstance(at.stage, Endpoint) and cluster.executor == "slurm" and at.stage.model not in cluster.servers:
         message = f"the cluster file {cluster.name} has no server of {at.stage.model!r}"
         hint = did_you_mean(at.stage.model, cluster.servers) or "list it under `servers`, with its url"
         yield Problem(span(field_place(at, "model")), f"{at.path}.model", message, "unknown-name", hint)
+
+
+def _unplaceable(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Iterator[Problem]:
+    """What sbatch would take, and Slurm then never start."""
+    ranks, per_node = stage.placement.layout.world_size, cluster.gpus_per_node or 1
+    if stage.cost.gpus and ranks > per_node and ranks % per_node:
+        message = f"takes {ranks} GPUs, which is no whole number of nodes of {per_node}"
+        hint = "choose a layout of one node, or of whole nodes"
+        yield Problem(_span(at, "placement.layout"), f"{at.path}.placement.layout", message, "indivisible", hint)
+    partitions, wanted = cluster.slurm.partitions, stage.placement.partition
+    if wanted is not None and partitions and wanted not in partitions:
+        message = f"the cluster file {cluster.name} has no partition {wanted!r}"
+        hint = did_you_mean(wanted, partitions)
+        yield Problem(_span(at, "placement.partition"), f"{at.path}.placement.partition", message, "unknown-name", hint)
+        return
+    name = wanted or next(iter(partitions), None)
+    limit = partitions[name].max_walltime if name in partitions else None
+    if limit and stage.placement.walltime and minutes(stage.placement.walltime) > minutes(limit):
+        message = f"is {stage.placement.walltime}, but partition {name} ends jobs after {limit}"
+        hint = "a stage that is not done by then is queued again and goes on: leave the walltime out"
+        yield Problem(_span(at, "placement.walltime"), f"{at.path}.placement.walltime", message, "too-large", hint)
+
+
+def _span(at: ProgramStage, field: str) -> Span:
+    return span(field_place(at, field))

@@ -32,6 +32,11 @@ class RunJobs(Record):
     name: str
     cluster: str
     cores: int
+    executor: Literal["local", "slurm"]
+    longest_min: int = 0
+    """On Slurm: minutes of the longest job, by which submitit tells a time limit from a preemption."""
+    max_timeouts: int = 0
+    """On Slurm: so often a job may run into its time limit."""
     jobs: tuple[RunJob, ...]
 
 
@@ -43,6 +48,11 @@ def read_jobs(run: Path) -> RunJobs:
 def manifest_name(label: str) -> str:
     """The manifest of a stage, relative to the run directory."""
     return f"manifests/{label}.json"
+
+
+def script_name(label: str) -> str:
+    """The sbatch script of a stage, relative to the run directory."""
+    return f"jobs/{label}.sh"
 
 
 def journal_path(run: Path, label: str) -> Path:

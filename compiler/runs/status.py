@@ -1,12 +1,13 @@
 """The state of a run, read from its files: job list, journals, and what is sealed in the store."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from compiler.journal import read_events
-from compiler.runs.layout import RunJob, journal_path, read_jobs
+from compiler.runs.layout import JOBS, RunJob, journal_path, read_jobs
+from compiler.runs.queue import Queue, QueuedJob, SlurmSilentError, in_words, read_queue
 
 State = Literal["waiting", "queued", "running", "done", "reused", "failed", "blocked", "cancelled"]
 
@@ -36,14 +37,28 @@ class RunStatus:
     run: str
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
     stages: tuple[StageStatus, ...]
+    note: str = ""
+    """What the reader should know of the others: that Slurm does not answer, say."""
 
 
-def read_status(run: Path) -> RunStatus:
-    """What the files say now. Asks nobody, holds no lock."""
+def current_status(run: Path) -> RunStatus:
+    """What the files say and, of a run on Slurm, what Slurm says of its jobs: one question for all of them."""
+    jobs = read_jobs(run)
+    if jobs.executor != "slurm":
+        return read_status(run)
+    try:
+        queue = read_queue((run / JOBS).stat().st_mtime - 60)
+    except SlurmSilentError as error:
+        return replace(read_status(run), note=f"Slurm does not answer ({error}); this is what the journals say")
+    return read_status(run, queue)
+
+
+def read_status(run: Path, queue: Queue | None = None) -> RunStatus:
+    """What the files say now, and the queue, where one was asked for. Holds no lock."""
     jobs = read_jobs(run).jobs
     found: dict[str, StageStatus] = {}
     for job in jobs:
-        status = read_stage(run, job)
+        status = read_stage(run, job, queue)
         if job.same_as != job.label and job.same_as in found:
             status = StageStatus(job.label, job.kind, found[job.same_as].state, message=f"the same as {job.same_as}")
         elif status.state in ("waiting", "cancelled"):
@@ -54,8 +69,35 @@ def read_status(run: Path) -> RunStatus:
     return RunStatus(run.name, _run_state(tuple(found.values())), tuple(found.values()))
 
 
-def read_stage(run: Path, job: RunJob) -> StageStatus:
+def read_stage(run: Path, job: RunJob, queue: Queue | None = None) -> StageStatus:
     """One stage by itself, whatever became of those it needs."""
+    told = _read_journal(run, job)
+    if queue is None or told.job_id is None or told.state in ("done", "reused"):
+        return told
+    return _reconciled(told, queue.jobs.get(told.job_id))
+
+
+def _reconciled(told: StageStatus, job: QueuedJob | None) -> StageStatus:
+    """The journal's word, corrected by Slurm's: a job that was killed could not write any more."""
+    if job is None:
+        # Slurm's memory of a job begins late and ends early; the journal is all there is.
+        return told
+    match job.phase:
+        case "pending":
+            again = f"start {told.attempts + 1}: " if told.attempts else ""
+            return replace(told, state="queued", ended=None, message=f"{again}{in_words(job.reason)}")
+        case "running":
+            return replace(told, state="running" if told.attempts else "queued", ended=None, message="")
+        case _ if told.state in ("failed", "cancelled"):
+            return told
+        case _ if job.state == "CANCELLED" or job.reason == "DependencyNeverSatisfied":
+            return replace(told, state="cancelled", message="cancelled")
+        case _:
+            message = f"Slurm says {job.state}" + (", but nothing is sealed" if job.state == "COMPLETED" else "")
+            return replace(told, state="failed", message=message)
+
+
+def _read_journal(run: Path, job: RunJob) -> StageStatus:
     sealed = (Path(job.artifact) / "artifact.json").is_file()
     if job.action != "run":
         return StageStatus(
@@ -67,6 +109,7 @@ def read_stage(run: Path, job: RunJob) -> StageStatus:
     ended = [event for event in events if event["event"] in ("sealed", "failed", "cancelled")]
     progress = [event for event in events if event["event"] == "progress"]
     last = events[-1] if events else {}
+    requeued = last.get("event") == "requeued"
     common: dict[str, Any] = {
         "job_id": queued[-1].get("job_id") if queued else None,
         "attempts": len(started),
@@ -80,6 +123,10 @@ def read_stage(run: Path, job: RunJob) -> StageStatus:
         )
     in_attempt = [event for event in ended if started and event["time"] >= started[-1]["time"]]
     failed = [event for event in in_attempt if event["event"] == "failed"]
+    if requeued or last.get("event") == "submitting":
+        return StageStatus(job.label, job.kind, "queued" if requeued else "waiting", **common)
+    if last.get("event") == "cancelled" and last.get("job_id"):
+        return StageStatus(job.label, job.kind, "cancelled", ended=last["time"], message=last["error"], **common)
     if last.get("event") == "queued":
         alive = _alive(last.get("host"), last.get("job_id"))
         return StageStatus(job.label, job.kind, "queued" if alive else "waiting", **common)

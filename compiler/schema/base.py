@@ -77,6 +77,17 @@ def parse_count(value: Any) -> Any:
 Count = Annotated[Annotated[int, Field(gt=0)], BeforeValidator(parse_count)]
 """A positive whole number, which may be written `8T`, `340B`, `4k` (decimal suffixes)."""
 
+Walltime = Annotated[str, Field(pattern=r"^([0-9]+-)?[0-9]{1,2}:[0-9]{2}:[0-9]{2}$")]
+"""[days-]hours:minutes:seconds, as Slurm writes it."""
+
+
+def minutes(walltime: str) -> int:
+    """Whole minutes of a walltime, rounded up."""
+    days, _, clock = walltime.rpartition("-")
+    hours, whole, seconds = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + hours) * 60 + whole + (seconds > 0)
+
+
 Share = Annotated[float, Field(gt=0, le=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from compiler.schema.base import Count, NonNegative, Positive, Record
+from compiler.schema.slurm import Slurm
 
 
 class CpuSpeed(Record):
@@ -71,6 +72,8 @@ class Cluster(Record):
     """GPUs of one machine."""
     gpu: Gpu | None = None
     """What one of them does; `nodes`, `gpus_per_node` and `gpu` go together."""
+    slurm: Slurm = Slurm()
+    """What jobs on its Slurm must say."""
     servers: dict[str, Server] = Field(default_factory=dict)
     """By the `model` of an endpoint stage."""
 

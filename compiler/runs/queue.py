@@ -1,0 +1,115 @@
+"""What Slurm says of our jobs: one squeue and one sacct for a whole run, however many jobs it has.
+
+squeue knows at once what waits and runs; sacct remembers what has ended, some seconds late.
+"""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+_PATIENCE_S = 60
+
+Phase = Literal["pending", "running", "ended"]
+_PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
+
+
+class SlurmSilentError(RuntimeError):
+    """Slurm's commands are not there, or its controller does not answer."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """One job, as Slurm sees it."""
+
+    job_id: str
+    name: str
+    state: str
+    """Slurm's word: PENDING, RUNNING, NODE_FAIL, ..."""
+    reason: str
+    """Why it waits, in Slurm's word; empty otherwise."""
+
+    @property
+    def phase(self) -> Phase:
+        """Whether it waits, runs or has ended."""
+        if self.state in _PENDING:
+            return "ended" if self.reason == "DependencyNeverSatisfied" else "pending"
+        return "running" if self.state in _RUNNING else "ended"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still do something."""
+        return self.phase != "ended"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Our user's jobs."""
+
+    jobs: Mapping[str, QueuedJob]
+    """By job id."""
+
+    def named(self, name: str) -> QueuedJob | None:
+        """The job of this name that was submitted last; names of jobs that are alive come first."""
+        found = [job for job in self.jobs.values() if job.name == name]
+        return max(found, key=lambda job: (job.alive, int(job.job_id)), default=None)
+
+
+def read_queue(since: float) -> Queue:
+    """Jobs of this user, those that have ended since a Unix time included; raises SlurmSilentError."""
+    day = datetime.fromtimestamp(since).strftime("%Y-%m-%dT%H:%M:%S")
+    ended = _ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobIDRaw,State,JobName")
+    waiting = _ask("squeue", "--me", "--states=all", "-h", "-o", "%A|%T|%r|%j")
+    jobs = {job.job_id: job for job in _of_sacct(ended)}
+    # squeue wins: sacct is late, and remembers the first run of a job that was queued again.
+    jobs |= {job.job_id: job for job in _of_squeue(waiting)}
+    return Queue(jobs)
+
+
+def _of_sacct(text: str) -> Iterator[QueuedJob]:
+    for line in text.splitlines():
+        job_id, state, name = line.split("|", 2)
+        # `CANCELLED by 1000`
+        yield QueuedJob(job_id, name, state.split(" ", 1)[0], "")
+
+
+def _of_squeue(text: str) -> Iterator[QueuedJob]:
+    for line in text.splitlines():
+        job_id, state, reason, name = line.split("|", 3)
+        yield QueuedJob(job_id, name, state, "" if reason == "None" else reason)
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+    except FileNotFoundError:
+        raise SlurmSilentError(f"there is no {command[0]} here") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmSilentError(f"{command[0]} has not answered for {_PATIENCE_S} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise SlurmSilentError(f"{command[0]}: {lines[-1] if lines else f'exit status {done.returncode}'}")
+    return done.stdout
+
+
+_REASONS = {
+    "Priority": "others go before it",
+    "Resources": "waits for free nodes",
+    "Dependency": "waits for the stages that it needs",
+    "BeginTime": "may start again in some seconds",
+    "QOSMaxJobsPerUserLimit": "your QoS runs no more jobs at once",
+    "AssocGrpGRES": "the account's GPUs are in use",
+    "PartitionTimeLimit": "asks for more time than its partition has: it will never start",
+    "PartitionNodeLimit": "asks for more nodes than its partition has: it will never start",
+    "ReqNodeNotAvail": "the nodes that it needs are down or reserved",
+    "JobHeldUser": "held by its user: `scontrol release` lets it go",
+    "JobHeldAdmin": "held by an administrator",
+}
+
+
+def in_words(reason: str) -> str:
+    """Why a job waits, with Slurm's own word."""
+    plain = reason.split(",", 1)[0]
+    return f"{_REASONS[plain]} ({reason})" if plain in _REASONS else reason

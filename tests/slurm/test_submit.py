@@ -1,0 +1,223 @@
+"""A recipe on a real Slurm: what is submitted, in what order, what comes of it, and what survives."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .cases import (
+    LOOPBACK,
+    MICRO,
+    ROOT,
+    chains,
+    command,
+    doomed,
+    hashes,
+    rung,
+    states,
+    status,
+    submit,
+    training,
+    until,
+    until_ended,
+)
+from .loopback import Loopback
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_whole_recipe_runs_on_slurm_and_each_job_is_the_rendered_script(slurm: Loopback, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    submitted = submit(MICRO, store)
+    run = store / "runs" / submitted["run"]
+    for label, job_id in submitted["submitted"].items():
+        received = slurm.run("scontrol", "write", "batch_script", job_id, "-")
+        assert received.rstrip("\n") == (run / "jobs" / f"{label}.sh").read_text(encoding="utf-8").rstrip("\n")
+    told = until_ended(submitted["run"], store)
+    assert told["state"] == "done", json.dumps(told, indent=1)
+    assert {stage["state"] for stage in told["stages"]} == {"done"}
+    again = rung("plan", MICRO, "--cluster", LOOPBACK, "--store", store, "--json")
+    assert again["totals"]["stages_run"] == 0
+
+
+def test_a_launcher_killed_at_any_moment_submits_no_job_twice_and_forgets_none(slurm: Loopback, tmp_path: Path) -> None:
+    rng = random.Random(7)
+    spec, store = chains(tmp_path, 10), tmp_path / "store"
+    # Nothing starts while it is being submitted, so that what is counted is all there.
+    slurm.run("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        for _ in range(8):
+            _kill_after(rng.randint(1, 12), spec, store, rng.random() * 0.02)
+        last = submit(spec, store)
+        (run,) = (store / "runs").glob("chains-*")
+        assert run.name == last["run"]
+        names = slurm.run("squeue", "--me", "-h", "-o", "%j").splitlines()
+        ours = sorted(name for name in names if name.endswith(f"@{run.name}"))
+        assert ours == sorted(f"{label}@{run.name}" for label in states(status(run.name, store)))
+        assert submit(spec, store)["submitted"] == {}
+    finally:
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    assert until_ended(run.name, store)["state"] == "done"
+
+
+def _kill_after(events: int, spec: Path, store: Path, pause_s: float) -> None:
+    """Starts a submission and kills it when so many more lines stand in the journals, and a moment has passed."""
+    before = _lines(store)
+    launcher = subprocess.Popen(
+        command("submit", spec, "--cluster", LOOPBACK, "--store", store, "--json"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while launcher.poll() is None and _lines(store) < before + events:
+        time.sleep(0.001)
+    time.sleep(pause_s)
+    launcher.kill()
+    launcher.wait()
+
+
+def _lines(store: Path) -> int:
+    return sum(file.read_bytes().count(b"\n") for file in store.glob("runs/*/journal/*.jsonl"))
+
+
+def test_what_needs_a_failed_stage_is_blocked_at_once_and_resume_submits_just_what_is_missing(
+    slurm: Loopback, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    run = submit(doomed(tmp_path), store)["run"]
+    told = until_ended(run, store)
+    assert told["state"] == "failed"
+    assert states(told) == {"prompts": "done", "one": "done", "other": "done", "both": "failed", "tokenizer": "blocked"}
+    by_name = {stage["name"]: stage for stage in told["stages"]}
+    assert "distinct dialogues" in by_name["both"]["message"]
+    assert by_name["tokenizer"]["message"] == "needs both"
+    again = rung("resume", run, "--store", store, "--json")
+    assert sorted(again["submitted"]) == ["both", "tokenizer"]
+    assert until_ended(run, store)["state"] == "failed"
+
+
+def test_a_stage_that_is_preempted_and_one_whose_node_dies_end_with_the_bytes_of_an_undisturbed_run(
+    slurm: Loopback, tmp_path: Path
+) -> None:
+    spec, store = training(tmp_path), tmp_path / "store"
+    undisturbed = tmp_path / "undisturbed"
+    rung("run", spec, "--store", undisturbed, "--json")
+    run = submit(spec, store)["run"]
+    base = _until_it_trains(run, store, starts=1)
+    # What a preemption and a time limit send.
+    slurm.run("scancel", "--signal=USR2", base)
+    base = _until_it_trains(run, store, starts=2)
+    node = slurm.run("squeue", "-h", "-j", base, "-o", "%N").strip()
+    slurm.fail_node(node)
+    try:
+        told = until_ended(run, store)
+    finally:
+        slurm.mend_node(node)
+    assert told["state"] == "done", json.dumps(told, indent=1)
+    assert next(stage for stage in told["stages"] if stage["name"] == "base")["attempts"] >= 3
+    assert hashes(store) == hashes(undisturbed)
+
+
+def _until_it_trains(run: str, store: Path, starts: int) -> str:
+    """The job of `base`, once it has been started so often and has told of a step."""
+
+    def trains(told: dict[str, object]) -> bool:
+        base = next(stage for stage in told["stages"] if stage["name"] == "base")  # type: ignore[attr-defined]
+        assert base["state"] not in ("done", "failed"), base
+        journal = store / "runs" / run / "journal" / "base.jsonl"
+        events = [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+        return events.count("started") >= starts and events[-1] == "progress"
+
+    told = until(run, store, trains)
+    return str(next(stage for stage in told["stages"] if stage["name"] == "base")["job_id"])
+
+
+def test_a_cancelled_stage_takes_what_needs_it_along_and_nothing_else(slurm: Loopback, tmp_path: Path) -> None:
+    spec, store = chains(tmp_path, 2), tmp_path / "store"
+    slurm.run("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        run = submit(spec, store)["run"]
+        cancelled = rung("cancel", run, "--stage", "prompts_0", "--store", store, "--json")["cancelled"]
+        assert sorted(cancelled) == ["answers_0", "prompts_0"]
+        told = states(status(run, store))
+        assert {told["prompts_0"], told["answers_0"]} <= {"cancelled", "blocked"}
+        assert told["prompts_1"] == told["answers_1"] == "queued"
+    finally:
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    until(run, store, lambda told: states(told)["answers_1"] == "done")
+    assert sorted(rung("resume", run, "--store", store, "--json")["submitted"]) == ["answers_0", "prompts_0"]
+    assert until_ended(run, store)["state"] == "done"
+
+
+def test_status_says_why_a_job_waits_and_when_slurm_does_not_answer(
+    slurm: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    slurm.run("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        run = submit(spec, store)["run"]
+        told = {stage["name"]: stage for stage in status(run, store)["stages"]}
+        assert told["prompts_0"]["state"] == "queued"
+        assert "PartitionDown" in told["prompts_0"]["message"]
+        assert "waits for the stages that it needs" in told["answers_0"]["message"]
+        monkeypatch.setenv("SLURM_CONF", "/nonexistent/slurm.conf")
+        silent = status(run, store)
+        assert "Slurm does not answer" in silent["note"]
+        assert states(silent)["prompts_0"] == "queued"
+    finally:
+        monkeypatch.setenv("SLURM_CONF", str(slurm.folder / "slurm.conf"))
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    assert until_ended(run, store)["state"] == "done"
+
+
+def test_the_submitters_own_slurm_variables_do_not_speak_against_the_script(
+    slurm: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # From inside a job one inherits its GPUs; SBATCH_* would beat the lines of the script.
+    monkeypatch.setenv("SLURM_GPUS_PER_NODE", "h100:99")
+    monkeypatch.setenv("SBATCH_PARTITION", "no-such-partition")
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    assert until_ended(submit(spec, store)["run"], store)["state"] == "done"
+
+
+def test_what_sbatch_refuses_is_told_in_its_words(slurm: Loopback, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(LOOPBACK.read_text().replace('main: {max_walltime: "1:00:00"}', "nowhere: {}"), encoding="utf-8")
+    arguments = ("submit", chains(tmp_path, 1), "--cluster", site, "--store", tmp_path / "store")
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "invalid partition" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_launchers_lock_lives_as_long_as_its_sbatch(slurm: Loopback, tmp_path: Path) -> None:
+    """A killed launcher's sbatch may still reach the controller: until it has ended nobody may look what is there."""
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    slow = tmp_path / "bin" / "sbatch"
+    slow.parent.mkdir()
+    slow.write_text('#!/bin/sh\nsleep 3\nexec /usr/bin/sbatch "$@"\n', encoding="utf-8")
+    slow.chmod(0o755)
+    launcher = subprocess.Popen(
+        command("submit", spec, "--cluster", LOOPBACK, "--store", store, "--json"),
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{slow.parent}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while _lines(store) < 1:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait()
+    (run,) = (store / "runs").glob("chains-*")
+    refused = subprocess.run(command("resume", run.name, "--store", store), capture_output=True, text=True, cwd=ROOT)
+    assert refused.returncode == 2
+    assert "being submitted" in refused.stderr
+    time.sleep(4)
+    assert sorted(submit(spec, store)["submitted"]) == ["answers_0"]
+    assert until_ended(run.name, store)["state"] == "done"
