@@ -127,6 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("--stage", default="", metavar="STAGE", help="(all of them)")
     logs.add_argument("--stage", required=True, metavar="STAGE")
     logs.add_argument("--rank", type=int, default=0)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the stage has ended")
+
+    probe = verb("probe", "read a live Slurm's partitions and limits into a cluster file")
+    probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
 
     schema = verb("schema", "print the JSON Schema of specs, for editors")
     schema.add_argument("--cluster", action="store_true", help="of cluster files instead")

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from compiler.manifest import Manifest, ManifestInput
-from compiler.plan import Plan, PlannedStage, plan_json
+from compiler.plan import Plan, PlannedStage, limit_min, plan_json
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name, script_name
 from compiler.runs.script import job_script
-from compiler.schema.base import minutes
 from compiler.stages import AnyStage
 
 
@@ -41,25 +40,14 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
         cluster=plan.cluster.name,
         cores=plan.cores,
         executor=plan.cluster.executor,
-        longest_min=_longest_min(plan),
         max_timeouts=plan.cluster.slurm.max_timeouts,
-        jobs=tuple(_job(stage, stages, store, plan.urgency.get(stage.label, 0.0)) for stage in plan.stages),
+        jobs=tuple(_job(stage, stages, store, plan) for stage in plan.stages),
     ).model_dump_json(indent=1)
     files[PLAN] = json.dumps(plan_json(plan), indent=1)
     return Bundle(plan.name, {**files, **extra})
 
 
-def _longest_min(plan: Plan) -> int:
-    """Minutes of the longest time limit that a script names."""
-    partitions = plan.cluster.slurm.partitions.values()
-    limits = [*(one.max_walltime for one in partitions), *(stage.placement.walltime for stage in plan.to_run)]
-    return max((minutes(limit) for limit in limits if limit), default=_NO_LIMIT_MIN)
-
-
-_NO_LIMIT_MIN = 60 * 24 * 365
-
-
-def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, urgency: float) -> RunJob:
+def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, plan: Plan) -> RunJob:
     return RunJob(
         label=stage.label,
         kind=stage.kind,
@@ -70,8 +58,9 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, u
         artifact=str(artifact_path(store, stage.kind, stage.fingerprint)),
         ranks=stage.placement.layout.world_size,
         cores=stage.cores,
-        urgency=urgency,
+        urgency=plan.urgency.get(stage.label, 0.0),
         planned_s=stage.wall_s,
+        limit_min=limit_min(stage, plan.cluster),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parame
 from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, makespan, urgency
 from compiler.planning.workload import Work, work_of
+from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
 from compiler.stages import Stage
 
@@ -236,6 +238,20 @@ def _parameters_of(stage: _Identified, graph: StageGraph) -> Parameters | None:
     return count_parameters(model) if model else None
 
 
+def limit_min(stage: PlannedStage, cluster: Cluster) -> int:
+    """Minutes after which Slurm ends one job of the stage; 0 where the recipe and the cluster file name no limit."""
+    partitions = cluster.slurm.partitions
+    partition = partitions.get(stage.placement.partition or next(iter(partitions), ""))
+    limit = stage.placement.walltime or (partition.max_walltime if partition else None)
+    return minutes(limit) if limit and cluster.executor == "slurm" else 0
+
+
+def segments(stage: PlannedStage, cluster: Cluster) -> int:
+    """Times that the stage's job starts: it is ended at its limit, less the warning, and goes on where it was."""
+    usable_s = 60 * limit_min(stage, cluster) - cluster.slurm.warning_s
+    return max(1, ceil(stage.wall_s / usable_s)) if usable_s > 0 else 1
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The stable machine interface of `rung plan --json`."""
     return {
@@ -290,6 +306,7 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "step_time_s": stage.wall_s / work.steps if work.steps else None,
         "wall_s": stage.wall_s,
         "wall_basis": stage.cost.basis,
+        "segments": segments(stage, cluster),
         "gpu_hours": stage.gpu_hours,
         "cost": price(stage, cluster),
         "phases": [

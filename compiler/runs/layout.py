@@ -24,6 +24,8 @@ class RunJob(Record):
     cores: int
     urgency: float
     planned_s: float
+    limit_min: int = 0
+    """On Slurm: minutes after which the job is ended and queued again; 0 where no limit is known."""
 
 
 class RunJobs(Record):
@@ -32,9 +34,7 @@ class RunJobs(Record):
     name: str
     cluster: str
     cores: int
-    executor: Literal["local", "slurm"]
-    longest_min: int = 0
-    """On Slurm: minutes of the longest job, by which submitit tells a time limit from a preemption."""
+    executor: Literal["local", "slurm"] = "local"
     max_timeouts: int = 0
     """On Slurm: so often a job may run into its time limit."""
     jobs: tuple[RunJob, ...]

@@ -60,8 +60,8 @@ class Queue:
 def read_queue(since: float) -> Queue:
     """Jobs of this user, those that have ended since a Unix time included; raises SlurmSilentError."""
     day = datetime.fromtimestamp(since).strftime("%Y-%m-%dT%H:%M:%S")
-    ended = _ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobIDRaw,State,JobName")
-    waiting = _ask("squeue", "--me", "--states=all", "-h", "-o", "%A|%T|%r|%j")
+    ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobIDRaw,State,JobName")
+    waiting = ask("squeue", "--me", "--states=all", "-h", "-o", "%A|%T|%r|%j")
     jobs = {job.job_id: job for job in _of_sacct(ended)}
     # squeue wins: sacct is late, and remembers the first run of a job that was queued again.
     jobs |= {job.job_id: job for job in _of_squeue(waiting)}
@@ -81,7 +81,8 @@ def _of_squeue(text: str) -> Iterator[QueuedJob]:
         yield QueuedJob(job_id, name, state, "" if reason == "None" else reason)
 
 
-def _ask(*command: str) -> str:
+def ask(*command: str) -> str:
+    """What a command of Slurm prints; raises SlurmSilentError."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
     except FileNotFoundError:

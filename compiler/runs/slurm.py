@@ -25,6 +25,8 @@ from compiler.runs.local import AlreadyRunningError
 from compiler.runs.queue import Queue, QueuedJob, read_queue
 from compiler.runs.script import job_name
 
+_NO_LIMIT_MIN = 60 * 24 * 365
+
 
 class RefusedError(RuntimeError):
     """sbatch takes a job not; the message is Slurm's."""
@@ -114,7 +116,7 @@ def _submit(run: Path, job: RunJob, jobs: RunJobs, after: list[str], lock: int) 
     folder = log_folder(run, job.label)
     folder.mkdir(parents=True, exist_ok=True)
     stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "")
-    _pickle(stage, folder, jobs)
+    _pickle(stage, folder, job.limit_min or _NO_LIMIT_MIN, jobs.max_timeouts)
     options = [f"--dependency=afterok:{':'.join(after)}", "--kill-on-invalid-dep=yes"] if after else []
     executor = _ScriptExecutor(folder, run / script_name(job.label), options, lock)
     executor.update_parameters(nodes=1, ntasks_per_node=job.ranks)
@@ -124,10 +126,10 @@ def _submit(run: Path, job: RunJob, jobs: RunJobs, after: list[str], lock: int) 
     return job_id
 
 
-def _pickle(stage: StageJob, folder: Path, jobs: RunJobs) -> None:
+def _pickle(stage: StageJob, folder: Path, limit_min: int, max_timeouts: int) -> None:
     """What the job's script links to: it is there even if this process is killed before submitit renames its own."""
     delayed = DelayedSubmission(stage)
-    delayed.set_timeout(jobs.longest_min, jobs.max_timeouts)
+    delayed.set_timeout(limit_min, max_timeouts)
     partial = folder / f"stage.pkl.{os.getpid()}"
     delayed.dump(partial)
     partial.replace(folder / "stage.pkl")

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from compiler.plan import Plan, PlannedStage
+from compiler.plan import Plan, PlannedStage, segments
 from compiler.runs.status import RunStatus, StageStatus
 from compiler.terminal.words import count, duration
 
@@ -42,6 +42,8 @@ def _plan_row(stage: PlannedStage, plan: Plan) -> tuple[str, ...]:
     about = "~" if work.approximate else ""
     time = duration(stage.wall_s) if stage.action == "run" else ""
     if plan.cluster.num_gpus:
+        parts = segments(stage, plan.cluster)
+        time += f" in {parts} jobs" if time and parts > 1 else ""
         hours = f"{stage.gpu_hours:,.1f}" if stage.cost.gpus and stage.action == "run" else ""
         places: tuple[str, ...] = (str(stage.cost.gpus or ""), time, hours)
     else:

@@ -8,6 +8,7 @@ Debian's slurmd can run several times on one host (`-N`), `config_overrides` let
 that their slurmd puts into the environment. Nothing listens but on 127.0.0.1.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -48,7 +49,7 @@ class Loopback:
         self.nodes = [f"node{number}" for number in range(nodes)]
         self._cpus, self._gpus = cpus, gpus
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._hosts = ""
+        self._in_hosts = False
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -102,8 +103,8 @@ class Loopback:
             (self.folder / "dev" / f"nvidia{number}").symlink_to("/dev/null")
         port = _free_ports(10 + len(self.nodes))
         self._write_configuration(port)
-        self._hosts = _HOSTS.read_text(encoding="utf-8")
-        _HOSTS.write_text(f"127.0.0.1 {' '.join(self.nodes)} # {self.folder}\n{self._hosts}", encoding="utf-8")
+        _edit_hosts(str(self.folder), f"127.0.0.1 {' '.join(self.nodes)} # {self.folder}\n")
+        self._in_hosts = True
         socket_file = self.folder / "run" / "munge.sock"
         self._start(
             "munged", "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={socket_file}",
@@ -131,9 +132,8 @@ class Loopback:
                 daemon.kill()
                 daemon.wait()
         self._kill_steps("")
-        if self._hosts:
-            lines = _HOSTS.read_text(encoding="utf-8").splitlines(keepends=True)
-            _HOSTS.write_text("".join(line for line in lines if str(self.folder) not in line), encoding="utf-8")
+        if self._in_hosts:
+            _edit_hosts(str(self.folder), "")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, name: str, *command: str, **environment: str) -> None:
@@ -279,6 +279,16 @@ StorageLoc=slurm_acct_db
                 continue
             if mark in variables and (not node or of_node in variables):
                 _kill_tree(int(process.name))
+
+
+def _edit_hosts(mark: str, line: str) -> None:
+    """Puts a line in front and drops those with the mark; MASTER_ADDR is a node's name, and must mean loopback."""
+    with _HOSTS.open("r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kept = [old for old in file.readlines() if mark not in old]
+        file.seek(0)
+        file.write(line + "".join(kept))
+        file.truncate()
 
 
 def _kill_tree(pid: int) -> None:

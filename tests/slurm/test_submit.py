@@ -191,7 +191,7 @@ def test_what_sbatch_refuses_is_told_in_its_words(slurm: Loopback, tmp_path: Pat
     arguments = ("submit", chains(tmp_path, 1), "--cluster", site, "--store", tmp_path / "store")
     done = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
-    assert "invalid partition" in done.stderr
+    assert "Invalid partition" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -221,3 +221,19 @@ def test_the_launchers_lock_lives_as_long_as_its_sbatch(slurm: Loopback, tmp_pat
     time.sleep(4)
     assert sorted(submit(spec, store)["submitted"]) == ["answers_0"]
     assert until_ended(run.name, store)["state"] == "done"
+
+
+def test_a_stage_longer_than_its_time_limit_is_queued_again_and_goes_on_to_the_same_bytes(
+    slurm: Loopback, tmp_path: Path
+) -> None:
+    spec, store, undisturbed = training(tmp_path), tmp_path / "store", tmp_path / "undisturbed"
+    rung("run", spec, "--store", undisturbed, "--json")
+    # Slurm's shortest limit: it warns the job some seconds after its start.
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("checkpoint_every_steps: 20}", 'checkpoint_every_steps: 20, walltime: "0:01:00"}'))
+    run = submit(spec, store)["run"]
+    told = until_ended(run, store)
+    assert told["state"] == "done", json.dumps(told, indent=1)
+    journal = (store / "runs" / run / "journal" / "base.jsonl").read_text()
+    assert '"event": "requeued"' in journal
+    assert hashes(store) == hashes(undisturbed)
