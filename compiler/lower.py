@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from compiler.manifest import Manifest, ManifestInput
-from compiler.plan import Plan, PlannedStage, limit_min, plan_json
+from compiler.plan import Plan, PlannedStage, limit_min, plan_json, segments
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name, script_name
 from compiler.runs.script import job_script
@@ -40,7 +40,6 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
         cluster=plan.cluster.name,
         cores=plan.cores,
         executor=plan.cluster.executor,
-        max_timeouts=plan.cluster.slurm.max_timeouts,
         jobs=tuple(_job(stage, stages, store, plan) for stage in plan.stages),
     ).model_dump_json(indent=1)
     files[PLAN] = json.dumps(plan_json(plan), indent=1)
@@ -61,6 +60,7 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
         urgency=plan.urgency.get(stage.label, 0.0),
         planned_s=stage.wall_s,
         limit_min=limit_min(stage, plan.cluster),
+        max_timeouts=segments(stage, plan.cluster) - 1 + plan.cluster.slurm.max_timeouts,
     )
 
 

@@ -16,7 +16,7 @@ _EVERY_S = 1.0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the logs of one rank, one attempt after the other; with --follow also what is added, to the stage's end."""
+    """Prints the logs of one rank, one attempt after the other; with --follow what is added too, to the stage's end."""
     directory = named_run(arguments)
     labels = [job.label for job in read_jobs(directory).jobs]
     if arguments.stage not in labels:

@@ -26,6 +26,8 @@ class RunJob(Record):
     planned_s: float
     limit_min: int = 0
     """On Slurm: minutes after which the job is ended and queued again; 0 where no limit is known."""
+    max_timeouts: int = 0
+    """On Slurm: so often that may happen."""
 
 
 class RunJobs(Record):
@@ -35,8 +37,6 @@ class RunJobs(Record):
     cluster: str
     cores: int
     executor: Literal["local", "slurm"] = "local"
-    max_timeouts: int = 0
-    """On Slurm: so often a job may run into its time limit."""
     jobs: tuple[RunJob, ...]
 
 

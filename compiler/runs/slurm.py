@@ -20,7 +20,7 @@ from submitit.core.utils import DelayedSubmission
 from compiler.job import StageJob
 from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
-from compiler.runs.layout import RunJob, RunJobs, journal_path, log_folder, manifest_name, read_jobs, script_name
+from compiler.runs.layout import RunJob, journal_path, log_folder, manifest_name, read_jobs, script_name
 from compiler.runs.local import AlreadyRunningError
 from compiler.runs.queue import Queue, QueuedJob, read_queue
 from compiler.runs.script import job_name
@@ -59,7 +59,7 @@ def submit_missing(run: Path) -> Submitted:
                 alive[job.label] = found.job_id
                 continue
             after = [ids[need] for need in job.needs for ids in (new, alive) if need in ids]
-            new[job.label] = _submit(run, job, jobs, after, lock)
+            new[job.label] = _submit(run, job, after, lock)
     return Submitted(new, alive)
 
 
@@ -111,12 +111,12 @@ def _found(run: Path, job: RunJob, queue: Queue) -> QueuedJob | None:
     return found if found is not None and found.alive else None
 
 
-def _submit(run: Path, job: RunJob, jobs: RunJobs, after: list[str], lock: int) -> str:
+def _submit(run: Path, job: RunJob, after: list[str], lock: int) -> str:
     manifest = Manifest.model_validate_json((run / manifest_name(job.label)).read_bytes())
     folder = log_folder(run, job.label)
     folder.mkdir(parents=True, exist_ok=True)
     stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "")
-    _pickle(stage, folder, job.limit_min or _NO_LIMIT_MIN, jobs.max_timeouts)
+    _pickle(stage, folder, job.limit_min or _NO_LIMIT_MIN, job.max_timeouts)
     options = [f"--dependency=afterok:{':'.join(after)}", "--kill-on-invalid-dep=yes"] if after else []
     executor = _ScriptExecutor(folder, run / script_name(job.label), options, lock)
     executor.update_parameters(nodes=1, ntasks_per_node=job.ranks)

@@ -63,4 +63,4 @@ class Slurm(Record):
     warning_s: Count = 120
     """Seconds between the signal to stop and the end, in which a stage is requeued."""
     max_timeouts: Count = 20
-    """So often a job may run into its time limit and be queued again."""
+    """So often beyond what is planned a job may run into its time limit and be queued again."""

@@ -237,3 +237,24 @@ def test_a_stage_longer_than_its_time_limit_is_queued_again_and_goes_on_to_the_s
     journal = (store / "runs" / run / "journal" / "base.jsonl").read_text()
     assert '"event": "requeued"' in journal
     assert hashes(store) == hashes(undisturbed)
+
+
+def test_a_recipe_can_be_submitted_from_inside_a_job_with_gpus(slurm: Loopback, tmp_path: Path) -> None:
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    words = " ".join(command("submit", spec, "--cluster", LOOPBACK, "--store", store, "--json"))
+    log = tmp_path / "outer.log"
+    slurm.run("sbatch", "--wait", "--gpus-per-node=1", f"--chdir={ROOT}", f"--output={log}", "--wrap", words)
+    assert until_ended(json.loads(log.read_text().splitlines()[-1])["run"], store)["state"] == "done"
+
+
+def test_a_job_that_was_killed_while_it_told_its_result_still_ends_well(slurm: Loopback, tmp_path: Path) -> None:
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    slurm.run("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        submitted = submit(spec, store)
+        for label, job_id in submitted["submitted"].items():
+            folder = store / "runs" / submitted["run"] / "logs" / label
+            (folder / f"{job_id}_0_result.pkl.save_tmp").touch()
+    finally:
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    assert until_ended(submitted["run"], store)["state"] == "done"
