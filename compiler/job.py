@@ -31,6 +31,7 @@ class StageJob:
             rank=environment.global_rank,
             world_size=environment.num_tasks,
             attempt=self.attempt or _attempt_in_slurm(),
+            shard=int(os.environ["SLURM_ARRAY_TASK_ID"]) if "SLURM_ARRAY_TASK_ID" in os.environ else None,
         )
 
     def checkpoint(self) -> "DelayedSubmission":

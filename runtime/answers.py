@@ -55,8 +55,9 @@ def answer(
     (ValueError).
     """
     _refuse_too_long(questions, sampling, model.spec)
-    file = ctx.scratch / f"{ledger}-{ctx.rank}.jsonl"
+    file = _ledger(ctx, ledger, ctx.shard)
     found = dict(_read(file))
+    total = len(questions) // ctx.share[1]
     completions = generate(
         model,
         [question.token_ids for question in questions],
@@ -67,6 +68,7 @@ def answer(
         uniforms=lambda row: uniforms(sampling.max_new_tokens, seed, questions[row].id),
         batch_size=batch_size,
         done={row for row, question in enumerate(questions) if question.id in found},
+        share=ctx.share,
     )
     with file.open("ab", buffering=0) as lines:
         for completion in completions:
@@ -75,18 +77,30 @@ def answer(
             name = questions[completion.index].id
             lines.write((json.dumps([name, row.token_ids, row.logprob, row.finished]) + "\n").encode())
             found[name] = row
-            if tell and (len(found) % _TELL_EVERY_ROWS == 0 or len(found) == len(questions)):
-                ctx.progress(done=len(found), total=len(questions), unit="row")
+            if tell and (len(found) % _TELL_EVERY_ROWS == 0 or len(found) == total):
+                ctx.progress(done=len(found), total=total, unit="row")
     return found
 
 
-def _read(file: Path) -> Iterator[tuple[str, Answer]]:
-    """Every finished row. A last line that a kill cut short is taken off the file, and its row is done again."""
+def gathered(questions: Sequence[Question], ctx: Context, *, ledger: str = "answers") -> Mapping[str, Answer] | None:
+    """The answers of all shards, if every question has one; None while a shard is at work."""
+    shards = [None] if ctx.shard is None else range(ctx.placement.shards)
+    found = {name: row for shard in shards for name, row in _read(_ledger(ctx, ledger, shard), mend=False)}
+    return found if all(question.id in found for question in questions) else None
+
+
+def _ledger(ctx: Context, name: str, shard: int | None) -> Path:
+    return ctx.scratch / (f"{name}-{ctx.rank}.jsonl" if shard is None else f"{name}-{ctx.rank}.shard-{shard}.jsonl")
+
+
+def _read(file: Path, *, mend: bool = True) -> Iterator[tuple[str, Answer]]:
+    """Every finished row. A last line that a kill cut short is taken off the file, and its row is done again; somebody
+    else's file is not mended."""
     if not file.exists():
         return
     whole = file.read_bytes()
     end = whole.rfind(b"\n") + 1
-    if end != len(whole):
+    if mend and end != len(whole):
         with file.open("r+b") as lines:
             lines.truncate(end)
     for line in whole[:end].splitlines():

@@ -23,11 +23,20 @@ class Context:
     """An unsealed folder; what is written here becomes the artifact."""
     rendezvous: Path | None
     """A file path, unique to this attempt, at which the ranks find each other; None where MASTER_ADDR says it."""
+    shard: int | None = None
+    """Which of the placement's shards this process computes; None where one job does the whole stage."""
+    gathers: bool = False
+    """Whether all shards are through but for putting their rows together, which is then what is asked for."""
 
     @property
     def placement(self) -> Placement:
         """Layout, micro-batch, threads."""
         return self.manifest.placement
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(number, of): which part of the stage's batches this process computes."""
+        return (0, 1) if self.shard is None else (self.shard, self.placement.shards)
 
     @property
     def scratch(self) -> Path:
@@ -41,4 +50,5 @@ class Context:
     def progress(self, **fields: Any) -> None:
         """Tells where the stage is: `done`, `total`, `unit`, and what else is worth watching. Rank 0 only writes."""
         if self.rank == 0:
-            append_event(Path(self.manifest.journal), "progress", **fields)
+            where = {} if self.shard is None else {"shard": self.shard}
+            append_event(Path(self.manifest.journal), "progress", **where, **fields)

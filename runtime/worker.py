@@ -7,6 +7,7 @@ import resource
 import shutil
 import time
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,22 +22,26 @@ _PATIENCE_S = 600
 """How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
 
 
-def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str) -> None:
+def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str, shard: int | None = None) -> None:
     """Runs one stage and seals its artifact; returns at once if it is sealed already.
 
-    `attempt` is a name that all ranks of this attempt share and no other attempt has.
+    `attempt` is a name that all ranks of this attempt share and no other attempt has. With `shard` one share of the
+    stage's rows is computed; whoever finds the last share done puts all together and seals.
     """
     started = time.time()
     manifest = Manifest.model_validate_json(manifest_file.read_bytes())
     journal = Path(manifest.journal)
+    here = {} if shard is None else {"shard": shard}
     if rank == 0:
-        append_event(journal, "started", attempt=attempt, pid=os.getpid(), host=platform.node(), world_size=world_size)
+        host = platform.node()
+        append_event(journal, "started", attempt=attempt, pid=os.getpid(), host=host, world_size=world_size, **here)
+    scratch = Path(manifest.scratch)
     try:
         if rank == 0:
-            with store.exclusive(Path(manifest.scratch)):
-                _run(manifest, rank, world_size, attempt, started)
+            with store.exclusive(scratch if shard is None else scratch / f"shard-{shard}"):
+                _run(manifest, rank, world_size, attempt, started, shard)
         elif _rank_zero_goes_ahead(manifest, attempt):
-            _run(manifest, rank, world_size, attempt, started)
+            _run(manifest, rank, world_size, attempt, started, shard)
     except KeyboardInterrupt:
         append_event(journal, "cancelled", attempt=attempt, rank=rank)
         raise
@@ -51,7 +56,7 @@ def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str) -> No
         raise
 
 
-def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: float) -> None:
+def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: float, shard: int | None) -> None:
     artifact = Path(manifest.output)
     if store.is_sealed(artifact):
         if rank == 0:
@@ -65,18 +70,36 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
     scratch.mkdir(parents=True, exist_ok=True)
     output = artifact.with_name(artifact.name + ".partial")
     if rank == 0:
-        store.partial_folder(artifact)
+        if shard is None:
+            store.partial_folder(artifact)
         (scratch / f"go-{attempt}").touch()
     # On several nodes the ranks find each other as Slurm's script says, on one by a file.
     rendezvous = None if "MASTER_ADDR" in os.environ else scratch / f"rendezvous-{attempt}"
-    context = Context(manifest, rank, world_size, output, rendezvous)
+    context = Context(manifest, rank, world_size, output, rendezvous, shard)
     begun = time.time()
-    facts: Facts = stage.run(manifest.stage, context)
-    if rank == 0:
-        measured = _measured(started, begun, world_size, Path(manifest.journal))
-        store.seal(output, artifact, _record(manifest, output, facts, measured))
-        shutil.rmtree(scratch, ignore_errors=True)
-        append_event(Path(manifest.journal), "sealed", attempt=attempt, **measured)
+    facts: Facts | None = stage.run(manifest.stage, context)
+    if rank > 0:
+        return
+    if shard is None:
+        assert facts is not None
+        _seal(context, facts, attempt, started, begun)
+        return
+    append_event(Path(manifest.journal), "share_done", attempt=attempt, shard=shard)
+    with store.exclusive(scratch):
+        if store.is_sealed(artifact):
+            return
+        store.partial_folder(artifact)
+        facts = stage.run(manifest.stage, replace(context, gathers=True))
+        if facts is not None:
+            _seal(context, facts, attempt, started, begun)
+
+
+def _seal(context: Context, facts: Facts, attempt: str, started: float, begun: float) -> None:
+    manifest = context.manifest
+    measured = _measured(started, begun, context.world_size, Path(manifest.journal))
+    store.seal(context.output, Path(manifest.output), _record(manifest, context.output, facts, measured))
+    shutil.rmtree(manifest.scratch, ignore_errors=True)
+    append_event(Path(manifest.journal), "sealed", attempt=attempt, **measured)
 
 
 def _rank_zero_goes_ahead(manifest: Manifest, attempt: str) -> bool:

@@ -42,6 +42,10 @@ def _unplaceable(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Ite
         message = f"takes {ranks} GPUs, which is no whole number of nodes of {per_node}"
         hint = "choose a layout of one node, or of whole nodes"
         yield Problem(_span(at, "placement.layout"), f"{at.path}.placement.layout", message, "indivisible", hint)
+    most = cluster.slurm.max_array_size
+    if most is not None and stage.placement.shards >= most:
+        message = f"is {stage.placement.shards:,}, but {cluster.name} takes arrays of fewer than {most:,} jobs"
+        yield Problem(_span(at, "placement.shards"), f"{at.path}.placement.shards", message, "too-large")
     partitions, wanted = cluster.slurm.partitions, stage.placement.partition
     if wanted is not None and partitions and wanted not in partitions:
         message = f"the cluster file {cluster.name} has no partition {wanted!r}"

@@ -62,8 +62,8 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield "FP8"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
-    if at.placement.shards > 1:
-        yield "`shards`"
+    if at.placement.shards > 1 and not isinstance(stage, Generate):
+        yield f"`shards` of a stage of kind {at.kind}"
 
 
 def _pieces(stage: Stage) -> Iterator[tuple[str, object]]:

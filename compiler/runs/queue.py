@@ -4,7 +4,7 @@ squeue knows at once what waits and runs; sacct remembers what has ended, some s
 """
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -60,19 +60,32 @@ class Queue:
 def read_queue(since: float) -> Queue:
     """Jobs of this user, those that have ended since a Unix time included; raises SlurmSilentError."""
     day = datetime.fromtimestamp(since).strftime("%Y-%m-%dT%H:%M:%S")
-    ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobIDRaw,State,JobName")
-    waiting = ask("squeue", "--me", "--states=all", "-h", "-o", "%A|%T|%r|%j")
-    jobs = {job.job_id: job for job in _of_sacct(ended)}
+    ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobID,State,JobName")
+    waiting = ask("squeue", "--me", "--states=all", "-h", "-o", "%F|%T|%r|%j")
     # squeue wins: sacct is late, and remembers the first run of a job that was queued again.
-    jobs |= {job.job_id: job for job in _of_squeue(waiting)}
-    return Queue(jobs)
+    return Queue(_by_id(_of_sacct(ended)) | _by_id(_of_squeue(waiting)))
+
+
+def _by_id(parts: Iterable[QueuedJob]) -> dict[str, QueuedJob]:
+    """Each job once; of an array's elements the one that says most: alive before ended, failed before completed."""
+    found: dict[str, QueuedJob] = {}
+    for job in parts:
+        known = found.get(job.job_id)
+        if known is None or _weight(job) >= _weight(known):
+            found[job.job_id] = job
+    return found
+
+
+def _weight(job: QueuedJob) -> int:
+    """Of two equal ones the later line counts: sacct tells a job's runs one after the other."""
+    return {"running": 3, "pending": 2, "ended": 1}[job.phase] - (job.state == "COMPLETED")
 
 
 def _of_sacct(text: str) -> Iterator[QueuedJob]:
     for line in text.splitlines():
         job_id, state, name = line.split("|", 2)
         # `CANCELLED by 1000`
-        yield QueuedJob(job_id, name, state.split(" ", 1)[0], "")
+        yield QueuedJob(job_id.partition("_")[0], name, state.split(" ", 1)[0], "")
 
 
 def _of_squeue(text: str) -> Iterator[QueuedJob]:

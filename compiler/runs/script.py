@@ -29,6 +29,9 @@ def job_script(stage: PlannedStage, cluster: Cluster, run: Path) -> str:
         flags=list(_flags(stage, cluster)),
         logs=str(logs),
         logs_quoted=shlex.quote(str(logs)),
+        # As submitit calls the files of a job: an element of an array has two numbers.
+        job="%A_%a" if stage.placement.shards > 1 else "%j",
+        job_id="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if stage.placement.shards > 1 else "$SLURM_JOB_ID",
         warning_s=slurm.warning_s,
         modules=[shlex.quote(module) for module in slurm.modules],
         environment=[f"{name}={shlex.quote(value)}" for name, value in sorted(variables.items())],
@@ -57,6 +60,9 @@ def _flags(stage: PlannedStage, cluster: Cluster) -> Iterator[str]:
         yield f"--gpus-per-node={per_node}"
     elif stage.cost.gpus and slurm.gpus == "gres":
         yield f"--gres=gpu:{per_node}"
+    if stage.placement.shards > 1:
+        at_once = f"%{slurm.array_tasks}" if slurm.array_tasks else ""
+        yield f"--array=0-{stage.placement.shards - 1}{at_once}"
     if stage.cost.gpus and slurm.exclusive:
         yield "--exclusive"
     partition = stage.placement.partition or next(iter(slurm.partitions), None)

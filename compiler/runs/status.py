@@ -1,6 +1,7 @@
 """The state of a run, read from its files: job list, journals, and what is sealed in the store."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -105,7 +106,8 @@ def _read_journal(run: Path, job: RunJob) -> StageStatus:
         )
     events = list(read_events(journal_path(run, job.label)))
     queued = [event for event in events if event["event"] == "queued"]
-    started = [event for event in events if event["event"] == "started"]
+    # An array's elements start each for itself; the first stands for all.
+    started = [event for event in events if event["event"] == "started" and not event.get("shard")]
     ended = [event for event in events if event["event"] in ("sealed", "failed", "cancelled")]
     progress = [event for event in events if event["event"] == "progress"]
     last = events[-1] if events else {}
@@ -114,7 +116,7 @@ def _read_journal(run: Path, job: RunJob) -> StageStatus:
         "job_id": queued[-1].get("job_id") if queued else None,
         "attempts": len(started),
         "started": started[-1]["time"] if started else None,
-        "progress": progress[-1] if progress else None,
+        "progress": _together(progress),
     }
     if sealed:
         measured = ended[-1] if ended else None
@@ -142,6 +144,15 @@ def _read_journal(run: Path, job: RunJob) -> StageStatus:
         word = "its process is gone without a word (killed?)"
         return StageStatus(job.label, job.kind, "failed", ended=last["time"], message=word, **common)
     return StageStatus(job.label, job.kind, "waiting", **common)
+
+
+def _together(progress: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The last word on where the stage is; what its shards have done and have to do is added up."""
+    if not progress:
+        return None
+    last = {event.get("shard"): event for event in progress}
+    sums = {name: sum(event.get(name, 0) for event in last.values()) for name in ("done", "total")}
+    return {**progress[-1], **sums} if len(last) > 1 else progress[-1]
 
 
 def _alive(host: object, pid: object) -> bool:

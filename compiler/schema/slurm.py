@@ -60,6 +60,10 @@ class Slurm(Record):
     """Where Python runs; on the node itself where absent."""
     python: str | None = None
     """Python with rung on the nodes, or in the container; the submitting command's own where absent."""
+    array_tasks: Count | None = None
+    """So many shards of one stage run at once; all where absent."""
+    max_array_size: Count | None = None
+    """Slurm's `MaxArraySize`: a stage has fewer shards than this."""
     warning_s: Count = 120
     """Seconds between the signal to stop and the end, in which a stage is requeued."""
     max_timeouts: Count = 20

@@ -49,12 +49,16 @@ def generate(
     uniforms: Uniforms | None = None,
     batch_size: int = 256,
     done: Container[int] = frozenset(),
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Completion]:
     """Completes every prompt, batch by batch in the order of `plan_batches`; greedy at temperature 0.
 
     Rows in `done` are not yielded again, and a batch of nothing else is not computed. A batch is always computed whole,
     so that an interrupted run that is told what it has finished yields the same bits as one that was not interrupted:
     matrix products of other shapes may round differently.
+
+    `share` is (number, of): of all batches every so-manieth is computed, so that all shares together are the whole,
+    bit by bit.
 
     A sampled token depends on the row's own uniform at that position and on its probabilities, not on its neighbours.
     """
@@ -63,7 +67,8 @@ def generate(
     was_training = chunk.training
     chunk.eval()
     try:
-        for rows in plan_batches([len(prompt) for prompt in prompts], batch_size=batch_size):
+        number, of = share
+        for rows in plan_batches([len(prompt) for prompt in prompts], batch_size=batch_size)[number::of]:
             if all(row in done for row in rows):
                 continue
             batch = _Generation(model, rows, [prompts[row] for row in rows], max_new_tokens, end_id)

@@ -3,7 +3,7 @@
 from compiler.artifacts import PromptRow, ResponseRow
 from compiler.schema.model import Precision
 from compiler.stages.generate import Generate
-from runtime.answers import Question, answer
+from runtime.answers import Question, answer, gathered
 from runtime.context import Context, Facts
 from runtime.engine.parallel import start
 from runtime.policy import TOKENIZER, open_policy
@@ -11,8 +11,9 @@ from runtime.rows import read_rows, write_rows
 from runtime.tokenizer import ChatTokenizer
 
 
-def run(stage: Generate, ctx: Context) -> Facts:
-    """Samples the answers; facts: rows, prompts, tokens, share cut off by the length limit."""
+def run(stage: Generate, ctx: Context) -> Facts | None:
+    """Samples the answers; facts: rows, prompts, tokens, share cut off by the length limit. A shard samples its share,
+    and has no facts until all shares are gathered."""
     policy = ctx.input(stage.policies[0])
     tokenizer = ChatTokenizer.load(policy / TOKENIZER)
     prompts = list(read_rows(ctx.input(stage.prompts), PromptRow))
@@ -21,11 +22,15 @@ def run(stage: Generate, ctx: Context) -> Facts:
         for prompt in prompts
         for sample in range(stage.samples)
     ]
-    with start(
-        ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
-    ):
-        model = open_policy(policy, ctx.placement.layout, Precision(dtype="fp32"))
-        answers = answer(model, questions, stage.sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx)
+    if not ctx.gathers:
+        with start(
+            ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
+        ):
+            model = open_policy(policy, ctx.placement.layout, Precision(dtype="fp32"))
+            answer(model, questions, stage.sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx)
+    answers = gathered(questions, ctx) if ctx.gathers or ctx.shard is None else None
+    if answers is None:
+        return None
     rows = []
     for number, question in enumerate(questions):
         prompt, found = prompts[number // stage.samples], answers[question.id]

@@ -26,7 +26,7 @@ def test_the_probed_file_is_a_cluster_that_a_recipe_is_planned_for(slurm: Loopba
     }
     assert next(iter(site.slurm.partitions)) == "main"
     text = file.read_text(encoding="utf-8")
-    assert "MaxArraySize 10001" in text
+    assert site.slurm.max_array_size == 10001
     assert "default 01:00:00" in text
     assert rung("plan", MICRO, "--cluster", file, "--store", tmp_path, "--json")["cluster"] == "loopback"
 

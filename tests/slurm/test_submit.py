@@ -17,12 +17,10 @@ from .cases import (
     chains,
     command,
     doomed,
-    hashes,
     rung,
     states,
     status,
     submit,
-    training,
     until,
     until_ended,
 )
@@ -99,42 +97,6 @@ def test_what_needs_a_failed_stage_is_blocked_at_once_and_resume_submits_just_wh
     again = rung("resume", run, "--store", store, "--json")
     assert sorted(again["submitted"]) == ["both", "tokenizer"]
     assert until_ended(run, store)["state"] == "failed"
-
-
-def test_a_stage_that_is_preempted_and_one_whose_node_dies_end_with_the_bytes_of_an_undisturbed_run(
-    slurm: Loopback, tmp_path: Path
-) -> None:
-    spec, store = training(tmp_path), tmp_path / "store"
-    undisturbed = tmp_path / "undisturbed"
-    rung("run", spec, "--store", undisturbed, "--json")
-    run = submit(spec, store)["run"]
-    base = _until_it_trains(run, store, starts=1)
-    # What a preemption and a time limit send.
-    slurm.run("scancel", "--signal=USR2", base)
-    base = _until_it_trains(run, store, starts=2)
-    node = slurm.run("squeue", "-h", "-j", base, "-o", "%N").strip()
-    slurm.fail_node(node)
-    try:
-        told = until_ended(run, store)
-    finally:
-        slurm.mend_node(node)
-    assert told["state"] == "done", json.dumps(told, indent=1)
-    assert next(stage for stage in told["stages"] if stage["name"] == "base")["attempts"] >= 3
-    assert hashes(store) == hashes(undisturbed)
-
-
-def _until_it_trains(run: str, store: Path, starts: int) -> str:
-    """The job of `base`, once it has been started so often and has told of a step."""
-
-    def trains(told: dict[str, object]) -> bool:
-        base = next(stage for stage in told["stages"] if stage["name"] == "base")  # type: ignore[attr-defined]
-        assert base["state"] not in ("done", "failed"), base
-        journal = store / "runs" / run / "journal" / "base.jsonl"
-        events = [json.loads(line)["event"] for line in journal.read_text().splitlines()]
-        return events.count("started") >= starts and events[-1] == "progress"
-
-    told = until(run, store, trains)
-    return str(next(stage for stage in told["stages"] if stage["name"] == "base")["job_id"])
 
 
 def test_a_cancelled_stage_takes_what_needs_it_along_and_nothing_else(slurm: Loopback, tmp_path: Path) -> None:
@@ -223,38 +185,9 @@ def test_the_launchers_lock_lives_as_long_as_its_sbatch(slurm: Loopback, tmp_pat
     assert until_ended(run.name, store)["state"] == "done"
 
 
-def test_a_stage_longer_than_its_time_limit_is_queued_again_and_goes_on_to_the_same_bytes(
-    slurm: Loopback, tmp_path: Path
-) -> None:
-    spec, store, undisturbed = training(tmp_path), tmp_path / "store", tmp_path / "undisturbed"
-    rung("run", spec, "--store", undisturbed, "--json")
-    # Slurm's shortest limit: it warns the job some seconds after its start.
-    text = spec.read_text(encoding="utf-8")
-    spec.write_text(text.replace("checkpoint_every_steps: 20}", 'checkpoint_every_steps: 20, walltime: "0:01:00"}'))
-    run = submit(spec, store)["run"]
-    told = until_ended(run, store)
-    assert told["state"] == "done", json.dumps(told, indent=1)
-    journal = (store / "runs" / run / "journal" / "base.jsonl").read_text()
-    assert '"event": "requeued"' in journal
-    assert hashes(store) == hashes(undisturbed)
-
-
 def test_a_recipe_can_be_submitted_from_inside_a_job_with_gpus(slurm: Loopback, tmp_path: Path) -> None:
     spec, store = chains(tmp_path, 1), tmp_path / "store"
     words = " ".join(command("submit", spec, "--cluster", LOOPBACK, "--store", store, "--json"))
     log = tmp_path / "outer.log"
     slurm.run("sbatch", "--wait", "--gpus-per-node=1", f"--chdir={ROOT}", f"--output={log}", "--wrap", words)
     assert until_ended(json.loads(log.read_text().splitlines()[-1])["run"], store)["state"] == "done"
-
-
-def test_a_job_that_was_killed_while_it_told_its_result_still_ends_well(slurm: Loopback, tmp_path: Path) -> None:
-    spec, store = chains(tmp_path, 1), tmp_path / "store"
-    slurm.run("scontrol", "update", "partitionname=main", "state=down")
-    try:
-        submitted = submit(spec, store)
-        for label, job_id in submitted["submitted"].items():
-            folder = store / "runs" / submitted["run"] / "logs" / label
-            (folder / f"{job_id}_0_result.pkl.save_tmp").touch()
-    finally:
-        slurm.run("scontrol", "update", "partitionname=main", "state=up")
-    assert until_ended(submitted["run"], store)["state"] == "done"
