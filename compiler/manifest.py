@@ -31,6 +31,9 @@ class Placement(Record):
     """Slurm partition; the cluster's first where absent."""
     walltime: Walltime | None = None
     """Longest time of one job, as Slurm writes it (`4:00:00`, `2-00:00:00`); the partition's limit where absent."""
+    retries: int = Field(2, ge=0)
+    """On Slurm: so often the stage is tried again after a failure that looks like the cluster's (disk, network,
+    device); what looks like the recipe's is not tried again."""
     threads: Count = 1
     """CPU threads of each rank."""
     checkpoint_every_steps: int = Field(200, ge=0)

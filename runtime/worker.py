@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import shutil
+import subprocess
 import time
 import traceback
 from dataclasses import replace
@@ -13,10 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from compiler.artifacts import ArtifactRecord, InputRecord
-from compiler.journal import append_event
+from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
+from runtime.failures import looks_like_the_clusters
 
 _PATIENCE_S = 600
 """How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
@@ -53,7 +55,19 @@ def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str, shard
         append_event(
             journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc()
         )
+        if "SLURM_JOB_ID" in os.environ and looks_like_the_clusters(error):
+            _try_again(journal, manifest.placement.retries, attempt)
         raise
+
+
+def _try_again(journal: Path, most: int, attempt: str) -> None:
+    """Queues this job again, unless that was done often enough, or by another rank of this attempt."""
+    tried = {event["attempt"] for event in read_events(journal) if event["event"] == "retried"}
+    if attempt in tried or len(tried) >= most:
+        return
+    append_event(journal, "retried", attempt=attempt)
+    # The id alone: of an array's element it is its own.
+    subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
 
 
 def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: float, shard: int | None) -> None:

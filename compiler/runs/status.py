@@ -111,7 +111,7 @@ def _read_journal(run: Path, job: RunJob) -> StageStatus:
     ended = [event for event in events if event["event"] in ("sealed", "failed", "cancelled")]
     progress = [event for event in events if event["event"] == "progress"]
     last = events[-1] if events else {}
-    requeued = last.get("event") == "requeued"
+    requeued = last.get("event") in ("requeued", "retried")
     common: dict[str, Any] = {
         "job_id": queued[-1].get("job_id") if queued else None,
         "attempts": len(started),

@@ -5,15 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .cases import (
-    chains,
-    hashes,
-    rung,
-    submit,
-    training,
-    until,
-    until_ended,
-)
+from .cases import LOOPBACK, chains, hashes, rung, submit, training, until, until_ended
 from .loopback import Loopback
 
 pytestmark = pytest.mark.slow
@@ -82,3 +74,18 @@ def test_a_job_that_was_killed_while_it_told_its_result_still_ends_well(slurm: L
     finally:
         slurm.run("scontrol", "update", "partitionname=main", "state=up")
     assert until_ended(submitted["run"], store)["state"] == "done"
+
+
+def test_a_failure_that_looks_like_the_clusters_is_tried_again_as_often_as_the_stage_allows(
+    slurm: Loopback, tmp_path: Path
+) -> None:
+    spec, store, site = training(tmp_path), tmp_path / "store", tmp_path / "site.yaml"
+    text = spec.read_text(encoding="utf-8")
+    spec.write_text(text.replace("checkpoint_every_steps: 20}", "checkpoint_every_steps: 20, retries: 1}"))
+    # The ranks look for each other on a network that this machine has not.
+    site.write_text(LOOPBACK.read_text(encoding="utf-8") + "  environment: {GLOO_SOCKET_IFNAME: gone0}\n")
+    run = rung("submit", spec, "--cluster", site, "--store", store, "--json")["run"]
+    told = until_ended(run, store)
+    base = next(stage for stage in told["stages"] if stage["name"] == "base")
+    assert (base["state"], base["attempts"]) == ("failed", 2)
+    assert "gone0" in base["message"]
