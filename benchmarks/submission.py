@@ -3,7 +3,8 @@
     python -P benchmarks/submission.py [--stages 1000]
 
 The Slurm is the tests' own, on loopback; its partition is closed meanwhile, so that only submission is measured. Half
-of the stages need another. The floor is `sbatch` by itself for each job with the same dependencies and a one-line script.
+of the stages need another. The floor is `sbatch` by itself for each job, with the same dependencies and a one-line
+script.
 """
 
 import argparse
