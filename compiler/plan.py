@@ -11,14 +11,14 @@ from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
-from compiler.planning.cost import Cost, corrections, cost_of, ranks_at, step_time
+from compiler.planning.cost import Cost, corrections, cost_of, ranks_at
 from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
 from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, makespan, urgency
-from compiler.planning.workload import Work, work_of
+from compiler.planning.workload import PhaseWork, Work, work_of
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
 from compiler.stages import Stage
@@ -202,7 +202,9 @@ def _planned(
 ) -> PlannedStage:
     kind = str(stage.identity["kind"])
     placement = graph.stage(stage.label).placement
-    cost = cost_of(stage.stage, work, placement, cluster, fixes)
+    policy = model_label(stage.label, stage.stage)
+    model = graph.policy_model(policy) if policy else None
+    cost = cost_of(stage.stage, work, placement, cluster, fixes, model)
     if stage.pinned:
         reason = why_pinned(inventory.records[stage.fingerprint], stage.drift, names, now)
     elif action == "reuse":
@@ -225,17 +227,11 @@ def _planned(
         names[stage.fingerprint],
         placement,
         work,
-        _parameters_of(stage, graph),
+        count_parameters(model) if model else None,
         cost,
         stage.pinned,
         stage.drift,
     )
-
-
-def _parameters_of(stage: _Identified, graph: StageGraph) -> Parameters | None:
-    policy = model_label(stage.label, stage.stage)
-    model = graph.policy_model(policy) if policy else None
-    return count_parameters(model) if model else None
 
 
 def limit_min(stage: PlannedStage, cluster: Cluster) -> int:
@@ -304,6 +300,7 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "flops_per_step": work.flops_per_step,
         "flops_formula": FLOPS_FORMULA if work.flops else None,
         "step_time_s": stage.wall_s / work.steps if work.steps else None,
+        "mfu": _mfu(work.phases[-1] if work.phases else None, stage, cluster, -1),
         "wall_s": stage.wall_s,
         "wall_basis": stage.cost.basis,
         "segments": segments(stage, cluster),
@@ -317,11 +314,22 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
                 "steps": phase.steps,
                 "tokens": phase.tokens,
                 "flops_per_step": phase.flops_per_step,
-                "step_time_s": step_time(phase, stage.placement, cluster),
+                "step_time_s": stage.cost.step_s[number] if stage.cost.step_s else None,
+                "wall_s": phase.steps * stage.cost.step_s[number] if stage.cost.step_s else None,
+                "flops_formula": FLOPS_FORMULA,
+                "mfu": _mfu(phase, stage, cluster, number),
             }
-            for phase in work.phases
+            for number, phase in enumerate(work.phases)
         ],
     }
+
+
+def _mfu(phase: PhaseWork | None, stage: PlannedStage, cluster: Cluster, number: int) -> float | None:
+    """Model FLOPs of a step over what its GPUs could do at their 16-bit peak meanwhile; FP8 is measured by it too."""
+    if phase is None or not stage.cost.step_s or cluster.gpu is None:
+        return None
+    gpus = ranks_at(stage.placement, phase.global_batch_size)
+    return phase.flops_per_step / (stage.cost.step_s[number] * gpus * cluster.gpu.peak_flops)
 
 
 def _parameters_json(parameters: Parameters | None) -> dict[str, int] | None:

@@ -1,13 +1,18 @@
 """Seconds of a stage: its work over the cluster's speeds, corrected by what its relatives in the store took."""
 
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
 from compiler.checks.model_use import model_label
 from compiler.manifest import Placement
+from compiler.planning.hardware import GpuType, known_gpu
 from compiler.planning.inventory import Inventory
+from compiler.planning.parameters import training_flops
+from compiler.planning.throughput import Run, step_time
 from compiler.planning.workload import PhaseWork, Work
 from compiler.schema.cluster import Cluster
+from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
 
 
@@ -23,21 +28,29 @@ class Cost(NamedTuple):
     """The most that the stage holds at a time."""
     gpu_s: float
     """GPU-seconds; a batch ramp may hold fewer GPUs at first."""
+    step_s: tuple[float, ...] = ()
+    """On GPUs: seconds of a step, for each stretch of one batch size."""
 
 
 def cost_of(
-    stage: Stage, work: Work, placement: Placement, cluster: Cluster, corrections: dict[str, tuple[float, int]]
+    stage: Stage,
+    work: Work,
+    placement: Placement,
+    cluster: Cluster,
+    corrections: dict[str, tuple[float, int]],
+    model: ModelSpec | None,
 ) -> Cost:
-    """Wall seconds of the stage where its placement puts it."""
+    """Wall seconds of the stage where its placement puts it; `model` is the one that it trains or runs."""
     gpus = gpus_of(stage, work, placement, cluster)
-    estimate = _on_gpus(work, placement, cluster) if gpus else _on_cores(stage, work, placement, cluster)
+    steps = step_times(stage, work, placement, cluster, model) if gpus else ()
+    estimate = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(stage, work, placement, cluster)
     kind = str(getattr(stage, "kind", ""))
     factor, basis = 1.0, "cluster"
     if kind in corrections:
         factor, count = corrections[kind]
         basis = f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind"
     gpu_s = estimate.gpu_s if gpus else 0.0
-    return Cost(estimate.wall_s * factor, estimate.wall_s, basis, gpus, gpu_s * factor)
+    return Cost(estimate.wall_s * factor, estimate.wall_s, basis, gpus, gpu_s * factor, tuple(steps))
 
 
 def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> int:
@@ -47,11 +60,46 @@ def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) ->
     return max(ranks_at(placement, phase.global_batch_size) for phase in _phases(work)) * placement.shards
 
 
-def step_time(phase: PhaseWork, placement: Placement, cluster: Cluster) -> float | None:
-    """Seconds of one step at this batch size; None on cores."""
-    if cluster.gpu is None:
-        return None
-    return phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * cluster.gpu.training_flops)
+def step_times(
+    stage: Stage, work: Work, placement: Placement, cluster: Cluster, model: ModelSpec | None
+) -> Sequence[float]:
+    """Seconds of one optimizer step (or of all that is written), for each stretch of one batch size, on GPUs.
+
+    Training on a GPU that the planner knows by its name is timed by a model of the step; else by the FLOP/s that the
+    cluster file says are achieved.
+    """
+    gpu = known_gpu(cluster.gpu.name) if cluster.gpu else None
+    if not work.trains or gpu is None or model is None:
+        assert cluster.gpu is not None
+        speed = cluster.gpu.training_flops if work.trains else cluster.gpu.generation_flops
+        return [
+            phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * placement.shards * speed)
+            for phase in _phases(work)
+        ]
+    return [_modelled(phase, stage, work, placement, gpu, model) for phase in _phases(work)]
+
+
+def _modelled(
+    phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
+) -> float:
+    layout = placement.layout
+    dp = placement.dp_at_batch.get(str(phase.global_batch_size), layout.dp)
+    seq_length = max(1, round(work.row_tokens))
+    precision = getattr(stage, "precision", None)
+    run = Run(
+        model,
+        layout.model_copy(update={"dp": dp}),
+        gpu,
+        seq_length,
+        phase.global_batch_size,
+        placement.micro_batch_size or max(1, phase.global_batch_size // dp),
+        fp8=bool(precision and precision.fp8 and not precision.fp8.emulate and gpu.peak_flops_8),
+        recompute=placement.recompute,
+        distributed_optimizer=placement.distributed_optimizer,
+    )
+    # Pairs are two sequences a row, and their reference is computed besides: the work says how much more that is.
+    plain = training_flops(model, phase.global_batch_size * seq_length, seq_length)
+    return step_time(run).seconds * phase.flops_per_step / plain
 
 
 def ranks_at(placement: Placement, batch: int) -> int:
@@ -82,14 +130,12 @@ def _phases(work: Work) -> tuple[PhaseWork, ...]:
     return (PhaseWork("", work.global_batch_size, max(1, work.steps), work.tokens, work.flops / max(1, work.steps)),)
 
 
-def _on_gpus(work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
-    assert cluster.gpu is not None
-    speed = cluster.gpu.training_flops if work.trains else cluster.gpu.generation_flops
+def _on_gpus(work: Work, placement: Placement, cluster: Cluster, steps: Sequence[float]) -> _Estimate:
     start_up = cluster.cpu.engine_start_up_s
     wall_s, gpu_s = 0.0, 0.0
-    for phase in _phases(work):
+    for phase, step_s in zip(_phases(work), steps, strict=True):
         gpus = ranks_at(placement, phase.global_batch_size) * placement.shards
-        seconds = phase.steps * phase.flops_per_step / (gpus * speed) + start_up
+        seconds = phase.steps * step_s + start_up
         wall_s += seconds
         gpu_s += seconds * gpus
     return _Estimate(wall_s, gpu_s)

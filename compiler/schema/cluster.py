@@ -33,7 +33,7 @@ class Gpu(Record):
     peak_flops: Positive
     """Dense 16-bit FLOP/s: what a model FLOPs utilisation is a share of."""
     training_flops: Positive
-    """Model FLOP/s of training that are achieved."""
+    """Model FLOP/s of training that are achieved; looked at where the planner does not know the GPU by its name."""
     generation_flops: Positive
     """Model FLOP/s of batched generation that are achieved."""
     price_per_hour: NonNegative

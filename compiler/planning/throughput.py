@@ -1,0 +1,224 @@
+"""Seconds of one optimizer step of Megatron-core, from the model's shape, the layout and the GPU.
+
+    time = step_time(Run(model, layout, gpu, seq_length=4096, global_batch_size=768, micro_batch_size=1))
+    time.seconds, time.parts                      # parts sum to the seconds
+
+The time of a micro-batch on the slowest pipeline stage, times the micro-batches and the bubble
+(1 + (pp - 1) / (vpp m): Narayanan et al., arXiv 2104.04473, section 2.2), plus what is not hidden of the gradients'
+reduction, plus the optimizer. Matrix products run at a fitted share of the peak, element-wise work at the memory's
+bandwidth, collectives at that of NVLink or the network; how much of each shows are the fitted constants below.
+"""
+
+from dataclasses import dataclass
+
+from compiler.planning.hardware import GpuType
+from compiler.planning.parameters import count_parameters, gemm_weights_per_layer
+from compiler.schema.model import Layout, ModelSpec
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What is fitted for all GPUs together (`benchmarks/calibrate.py`)."""
+
+    attention: float = 0.348
+    """Share of the 16-bit peak that core attention reaches."""
+    elementwise: float = 4.74
+    """Memory traffic of norms, activations, rotary embedding and residuals, over a count of their tensors."""
+    weights: float = 0.86
+    """Share of the traffic of weights and fp32 gradients, once a micro-batch, that matrix products do not hide."""
+    tensor_parallel: float = 1.58
+    """Share of the tensor-parallel collectives' time that shows."""
+    context_parallel: float = 0.277
+    """Likewise of the exchange of keys and values."""
+    pipeline: float = 0.36
+    """Likewise of what is sent between pipeline stages."""
+    data_parallel: float = 0.103
+    """Likewise of the reduction of gradients and the gathering of parameters."""
+    layer_s: float = 52e-6
+    """Seconds of one layer, forward and backward, that no size explains: launches and their gaps."""
+
+
+FITTED = Constants()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training step to be timed. Batches are in sequences."""
+
+    model: ModelSpec
+    layout: Layout
+    gpu: GpuType
+    seq_length: int
+    global_batch_size: int
+    micro_batch_size: int
+    fp8: bool = False
+    recompute: str = "none"
+    """none, selective or full."""
+    distributed_optimizer: bool = True
+    causal: bool = True
+    """Whether core attention skips what is masked, as flash kernels do."""
+
+    @property
+    def micro_batches(self) -> int:
+        """Of one step, on each pipeline."""
+        return max(1, self.global_batch_size // (self.layout.dp * self.micro_batch_size))
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of a step by what takes them."""
+
+    gemm: float
+    attention: float
+    elementwise: float
+    tensor_parallel: float
+    context_parallel: float
+    overhead: float
+    pipeline: float
+    bubble: float
+    data_parallel: float
+    optimizer: float
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum(self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """By name."""
+        return dict(vars(self))
+
+
+def step_time(run: Run, constants: Constants = FITTED) -> StepTime:
+    """The time of one step; nothing in it is rounded."""
+    layout, micro_batches = run.layout, run.micro_batches
+    layer, head = _layer(run, constants), _head(run)
+    layers = _layers_of_slowest_stage(run, layer.total, head)
+    with_head = layout.pp == 1 or layers.has_head
+    n = layers.count
+    micro = {
+        "gemm": n * layer.gemm + (head if with_head else 0.0),
+        "attention": n * layer.attention,
+        "elementwise": n * layer.elementwise,
+        "tensor_parallel": n * layer.tensor_parallel,
+        "context_parallel": n * layer.context_parallel,
+        "overhead": n * constants.layer_s * _passes(run) / 3,
+        "pipeline": _sent(run) * constants.pipeline,
+    }
+    whole = sum(micro.values())
+    bubble = whole * (layout.pp - 1) / layout.vpp
+    return StepTime(
+        **{name: seconds * micro_batches for name, seconds in micro.items()},
+        bubble=bubble,
+        data_parallel=_reduced(run) * constants.data_parallel,
+        optimizer=_optimizer(run),
+    )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    gemm: float
+    attention: float
+    elementwise: float
+    tensor_parallel: float
+    context_parallel: float
+
+    @property
+    def total(self) -> float:
+        return self.gemm + self.attention + self.elementwise + self.tensor_parallel + self.context_parallel
+
+
+def _tokens(run: Run) -> float:
+    """Of one micro-batch on one rank of a context-parallel group."""
+    return run.micro_batch_size * run.seq_length / run.layout.cp
+
+
+def _passes(run: Run) -> int:
+    """Forward passes' worth of matrix products: one forward, two backward, one more where all is recomputed."""
+    return 4 if run.recompute == "full" else 3
+
+
+def _layer(run: Run, constants: Constants) -> _Layer:
+    model, layout, gpu, tokens = run.model, run.layout, run.gpu, _tokens(run)
+    hidden, width = model.hidden_size, model.num_attention_heads * model.head_dim
+    key_value_width = model.num_query_groups * model.head_dim
+    flops = 2 * tokens * gemm_weights_per_layer(model) / layout.tp
+    peak = gpu.peak_flops_8 * gpu.gemm_efficiency_8 if run.fp8 else gpu.peak_flops_16 * gpu.gemm_efficiency_16
+    scores = 4 * run.micro_batch_size * run.seq_length**2 * width / (layout.tp * layout.cp) / (2 if run.causal else 1)
+    # Weights are read forward and backward, and the sum of their gradients is read and written, for each micro-batch.
+    weights = (8 + 2 * (1 if run.fp8 else 2)) * gemm_weights_per_layer(model) / layout.tp / gpu.memory_bandwidth
+    # Flash kernels recompute the scores in the backward pass: 2.5 forwards (Dao, arXiv 2307.08691, section 4).
+    attention_passes = 3.5 + (run.recompute in ("full", "selective"))
+    tensors = 12 * hidden + 8 * (width + 2 * key_value_width) + 8 * model.ffn_hidden_size
+    # Two all-gathers and two reduce-scatters forward, as many backward, of the residual stream.
+    moved = 2 * tokens * hidden * (layout.tp - 1) / layout.tp
+    exchanged = 2 * 2 * tokens * key_value_width / layout.tp * (layout.cp - 1) * 3
+    inside = layout.tp * layout.cp <= gpu.nvlink_domain
+    return _Layer(
+        gemm=flops * _passes(run) / peak + weights * constants.weights,
+        attention=scores * attention_passes / (gpu.peak_flops_16 * constants.attention),
+        elementwise=2 * tokens * tensors / layout.tp * constants.elementwise * _passes(run) / 3 / gpu.memory_bandwidth,
+        tensor_parallel=moved * 8 / 3 * _passes(run) / gpu.nvlink_bandwidth * constants.tensor_parallel,
+        context_parallel=exchanged
+        / (gpu.nvlink_bandwidth if inside else gpu.network_bandwidth)
+        * constants.context_parallel,
+    )
+
+
+def _head(run: Run) -> float:
+    """Logits, forward and backward; always in 16 bits."""
+    flops = 6 * _tokens(run) * run.model.hidden_size * run.model.vocab_size / run.layout.tp
+    return flops / (run.gpu.peak_flops_16 * run.gpu.gemm_efficiency_16)
+
+
+@dataclass(frozen=True)
+class _Slowest:
+    count: float
+    has_head: bool
+
+
+def _layers_of_slowest_stage(run: Run, layer: float, head: float) -> _Slowest:
+    """Layers on the pipeline stage that the others wait for. Where embedding and logits count as a layer each (126
+    layers on 8 x 8 chunks), the last stage has one layer less."""
+    layers, layout = run.model.num_layers, run.layout
+    chunks = layout.pp * layout.vpp
+    if layout.pp == 1:
+        return _Slowest(layers, has_head=True)
+    if layers % chunks and (layers + 2) % chunks == 0:
+        most = (layers + 2) / layout.pp
+        inner = layout.pp > 2
+        last = (most - 1) * layer + head
+        full = most if inner else most - 1
+        return _Slowest(full, has_head=False) if full * layer >= last else _Slowest(most - 1, has_head=True)
+    return _Slowest(layers / layout.pp, has_head=True)
+
+
+def _sent(run: Run) -> float:
+    """Seconds of activations and their gradients between neighbouring stages, for one micro-batch."""
+    if run.layout.pp == 1:
+        return 0.0
+    size = 2 * _tokens(run) * run.model.hidden_size / run.layout.tp
+    return 2 * run.layout.vpp * size / run.gpu.network_bandwidth
+
+
+def _parameters_of_rank(run: Run) -> float:
+    return count_parameters(run.model).total / (run.layout.tp * run.layout.pp)
+
+
+def _reduced(run: Run) -> float:
+    """Seconds of reducing gradients (fp32) and gathering parameters (16 bits) over data- and context-parallel ranks."""
+    layout, gpu = run.layout, run.gpu
+    ranks = layout.dp * layout.cp
+    if ranks == 1:
+        return 0.0
+    inside = layout.world_size <= gpu.nvlink_domain
+    return (
+        6 * _parameters_of_rank(run) * (ranks - 1) / ranks / (gpu.nvlink_bandwidth if inside else gpu.network_bandwidth)
+    )
+
+
+def _optimizer(run: Run) -> float:
+    """Seconds of Adam: moments, main parameters and gradients are read, all but the last written, in fp32."""
+    ranks = run.layout.dp * run.layout.cp if run.distributed_optimizer else 1
+    return 30 * _parameters_of_rank(run) / ranks / run.gpu.memory_bandwidth
