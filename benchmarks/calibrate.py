@@ -3,11 +3,10 @@
     python -P benchmarks/calibrate.py PUBLISHED.csv [--test-share 0.3] [--splits 8]
 
 Rows of one group (a weak-scaling series) stand on one side of the split together, and weigh as one. The report's
-own rows are never fitted; rows of other frameworks, of supervised fine-tuning and incomplete ones are left out. Needs scipy.
-"""
+own rows are never fitted; rows of other frameworks, of supervised fine-tuning and incomplete ones are left out. Needs
+scipy."""
 
 import argparse
-import csv
 import hashlib
 import statistics
 from collections import Counter
@@ -19,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
+from compiler.planning.estimate import read_table, run_of
 from compiler.planning.hardware import GPUS, GpuType
 from compiler.planning.throughput import FITTED, Constants, Run, step_time
-from compiler.schema.model import Layout, ModelSpec
 
 
 class Row(NamedTuple):
@@ -33,36 +32,17 @@ class Row(NamedTuple):
 
 
 def read(file: Path) -> Iterator[Row]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            complete = all(row[name] for name in ("mbs", "tp", "pp", "vpp", "cp", "dp", "gbs", "step_s"))
-            known = row["gpu"] in GPUS and row["quality"] in "AB" and row["task"] == "pretrain"
-            ours = row["sharding"].startswith("ddp") and "340b" not in row["model"]
-            if complete and known and ours:
-                yield Row(row["id"], row["group"], run_of(row), float(row["step_s"]))
+    for row in read_table(file):
+        complete = all(row[name] for name in ("mbs", "tp", "pp", "vpp", "cp", "dp", "gbs", "step_s"))
+        known = row["gpu"] in GPUS and row["quality"] in "AB" and row["task"] == "pretrain"
+        ours = row["sharding"].startswith("ddp") and "340b" not in row["model"]
+        if complete and known and ours:
+            yield Row(row["id"], row["group"], _run(row), float(row["step_s"]))
 
 
-def run_of(row: Mapping[str, str]) -> Run:
-    number = {name: int(float(value)) for name, value in row.items() if value.replace(".", "").isdigit()}
-    gated = number["gated_mlp"] == 1
-    model = ModelSpec(
-        num_layers=number["layers"], hidden_size=number["hidden"], ffn_hidden_size=number["ffn"],
-        num_attention_heads=number["heads"], num_query_groups=number["kv_heads"], kv_channels=number["head_dim"],
-        vocab_size=number["vocab"], seq_length=number["seq"], activation="swiglu" if gated else "gelu",
-        normalization="rmsnorm" if gated else "layernorm", norm_epsilon=1e-5, rotary_percent=1.0, rotary_base=10_000,
-        linear_bias=not gated, tie_embeddings=number["tied_embeddings"] == 1, init_std=0.02,
-    )  # fmt: skip
-    layout = Layout(**{name: number[name] for name in ("tp", "pp", "vpp", "cp", "dp")})
-    old = row["source"] in ("sc21", "korthikanti22")
-    return Run(
-        model, layout, GPUS[row["gpu"]], number["seq"], number["gbs"], number["mbs"], fp8=row["precision"] == "FP8",
-        recompute=_recompute(row["recompute"]),
-        distributed_optimizer="distopt" in row["sharding"], causal=not old,
-    )  # fmt: skip
-
-
-def _recompute(word: str) -> str:
-    return "full" if word.startswith("full") else "selective" if "core_attn" in word else "none"
+def _run(row: Mapping[str, str]) -> Run:
+    """A100 rows are from before flash kernels: their core attention computes what is masked, too."""
+    return replace(run_of(row), causal=row["source"] not in ("sc21", "korthikanti22"))
 
 
 _FAMILY = {"B200": "GB200", "H200": "H100"}

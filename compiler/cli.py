@@ -100,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         has_json(sub)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new directory")
 
+    plan.add_argument("--search", metavar="STAGE", help="instead: the fastest layouts of this stage that fit")
+
     explain = verb("explain", "say why a stage will run, which written value is behind it, and what it costs again")
     reads_spec(explain)
     explain.add_argument("stage", metavar="STAGE", help="the label of a stage, as `check --stages` lists them")
@@ -131,6 +133,10 @@ def _parser() -> argparse.ArgumentParser:
 
     probe = verb("probe", "read a live Slurm's partitions and limits into a cluster file")
     probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
+
+    estimate = verb("estimate", "time and memory of training steps, for a table of layouts")
+    estimate.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, a layout each row")
+    has_json(estimate)
 
     schema = verb("schema", "print the JSON Schema of specs, for editors")
     schema.add_argument("--cluster", action="store_true", help="of cluster files instead")

@@ -11,16 +11,18 @@ from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
-from compiler.planning.cost import Cost, corrections, cost_of, ranks_at
+from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, ranks_at
 from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
+from compiler.planning.memory import Memory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
 from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, makespan, urgency
 from compiler.planning.workload import PhaseWork, Work, work_of
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
+from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
 
 Action = Literal["run", "reuse", "skip"]
@@ -42,9 +44,12 @@ class PlannedStage:
     """The first stage with this fingerprint; the label itself, unless the stage is computed under another name."""
     placement: Placement
     work: Work
+    model: ModelSpec | None
+    """That the stage trains or runs; None of a served one."""
     parameters: Parameters | None
-    """Of the model that the stage trains or runs."""
     cost: Cost
+    memory: Memory | None
+    """Of training, on one GPU; None where nothing is trained on GPUs that the planner knows."""
     pinned: bool
     """Whether a user keeps this artifact, whatever the recipe says."""
     drift: tuple[Difference, ...]
@@ -54,6 +59,11 @@ class PlannedStage:
     def wall_s(self) -> float:
         """Planned wall seconds."""
         return round(self.cost.wall_s, 2)
+
+    @property
+    def last_phase(self) -> PhaseWork:
+        """The stretch of the last batch size, which is the largest."""
+        return phases_of(self.work)[-1]
 
     @property
     def gpu_hours(self) -> float:
@@ -227,8 +237,10 @@ def _planned(
         names[stage.fingerprint],
         placement,
         work,
+        model,
         count_parameters(model) if model else None,
         cost,
+        memory_of(stage.stage, work, placement, cluster, model),
         stage.pinned,
         stage.drift,
     )
@@ -291,6 +303,7 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "micro_batch": stage.placement.micro_batch_size,
         "global_batch": work.global_batch_size or None,
         "parameters": _parameters_json(stage.parameters),
+        "memory_bytes_per_gpu": {"total": stage.memory.total, **stage.memory.parts} if stage.memory else None,
         "rows": work.rows,
         "rows_are_approximate": work.approximate,
         "tokens": work.tokens,

@@ -3,17 +3,48 @@
 import argparse
 import json
 
+from compiler.commands.mistakes import UserError
+from compiler.errors import did_you_mean
 from compiler.pipeline import compile_plan
 from compiler.plan import Plan, plan_json
+from compiler.planning.search import search_stage, written
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the plan."""
     plan = compile_plan(arguments.spec, arguments.overrides, cluster=arguments.cluster, store=arguments.store)
+    if arguments.search:
+        return _show_search(plan, arguments.search, as_json=arguments.json)
     if arguments.json:
         print(json.dumps(plan_json(plan)))
     else:
         show_plan(plan)
+    return 0
+
+
+def _show_search(plan: Plan, label: str, *, as_json: bool) -> int:
+    """The fastest layouts of one stage that fit."""
+    stages = {stage.label: stage for stage in plan.stages}
+    if label not in stages:
+        raise UserError(f"the recipe has no stage {label!r}; {did_you_mean(label, stages)}")
+    if stages[label].memory is None:
+        raise UserError(f"{label} trains nothing on GPUs that the planner knows")
+    found = search_stage(stages[label], plan.cluster)
+    if as_json:
+        rows = [
+            {
+                "placement": written(one),
+                "layout": one.run.layout.model_dump(),
+                "micro_batch": one.run.micro_batch_size,
+                "recompute": one.run.recompute,
+                "step_time_s": one.time.seconds,
+                "memory_bytes": one.memory.total,
+            }
+            for one in found
+        ]
+        print(json.dumps(rows))
+    for one in [] if as_json else found:
+        print(f"{one.time.seconds:8.3f} s  {one.memory.total / 1e9:6.1f} GB  {written(one)}")
     return 0
 
 

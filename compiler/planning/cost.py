@@ -8,6 +8,7 @@ from compiler.checks.model_use import model_label
 from compiler.manifest import Placement
 from compiler.planning.hardware import GpuType, known_gpu
 from compiler.planning.inventory import Inventory
+from compiler.planning.memory import Memory, training_memory
 from compiler.planning.parameters import training_flops
 from compiler.planning.throughput import Run, step_time
 from compiler.planning.workload import PhaseWork, Work
@@ -57,7 +58,7 @@ def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) ->
     """GPUs that the stage holds: its layout's, for each of its shards; none without a model of our own to run."""
     if cluster.gpu is None or not work.flops or not model_label("itself", stage):
         return 0
-    return max(ranks_at(placement, phase.global_batch_size) for phase in _phases(work)) * placement.shards
+    return max(ranks_at(placement, phase.global_batch_size) for phase in phases_of(work)) * placement.shards
 
 
 def step_times(
@@ -74,19 +75,42 @@ def step_times(
         speed = cluster.gpu.training_flops if work.trains else cluster.gpu.generation_flops
         return [
             phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * placement.shards * speed)
-            for phase in _phases(work)
+            for phase in phases_of(work)
         ]
-    return [_modelled(phase, stage, work, placement, gpu, model) for phase in _phases(work)]
+    return [_modelled(phase, stage, work, placement, gpu, model) for phase in phases_of(work)]
+
+
+def memory_of(
+    stage: Stage, work: Work, placement: Placement, cluster: Cluster, model: ModelSpec | None
+) -> Memory | None:
+    """What training takes on each GPU, at the batch size that takes most; None of what trains nothing, and on cores."""
+    gpu = known_gpu(cluster.gpu.name) if cluster.gpu else None
+    if not work.trains or gpu is None or model is None:
+        return None
+    precision = getattr(stage, "precision", None)
+    dtype_bytes = 4.0 if precision is not None and precision.dtype == "fp32" else 2.0
+    runs = (training_run(phase, stage, work, placement, gpu, model) for phase in phases_of(work))
+    return max((training_memory(run, dtype_bytes=dtype_bytes) for run in runs), key=lambda memory: memory.total)
 
 
 def _modelled(
     phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
 ) -> float:
+    run = training_run(phase, stage, work, placement, gpu, model)
+    # Pairs are two sequences a row, and their reference is computed besides: the work says how much more that is.
+    plain = training_flops(model, phase.global_batch_size * run.seq_length, run.seq_length)
+    return step_time(run).seconds * phase.flops_per_step / plain
+
+
+def training_run(
+    phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
+) -> Run:
+    """A step of this stretch, as the planner's models take it."""
     layout = placement.layout
     dp = placement.dp_at_batch.get(str(phase.global_batch_size), layout.dp)
     seq_length = max(1, round(work.row_tokens))
     precision = getattr(stage, "precision", None)
-    run = Run(
+    return Run(
         model,
         layout.model_copy(update={"dp": dp}),
         gpu,
@@ -96,10 +120,8 @@ def _modelled(
         fp8=bool(precision and precision.fp8 and not precision.fp8.emulate and gpu.peak_flops_8),
         recompute=placement.recompute,
         distributed_optimizer=placement.distributed_optimizer,
+        sequence_parallel=placement.sequence_parallel,
     )
-    # Pairs are two sequences a row, and their reference is computed besides: the work says how much more that is.
-    plain = training_flops(model, phase.global_batch_size * seq_length, seq_length)
-    return step_time(run).seconds * phase.flops_per_step / plain
 
 
 def ranks_at(placement: Placement, batch: int) -> int:
@@ -123,7 +145,7 @@ class _Estimate(NamedTuple):
     gpu_s: float
 
 
-def _phases(work: Work) -> tuple[PhaseWork, ...]:
+def phases_of(work: Work) -> tuple[PhaseWork, ...]:
     """The stretches of one batch size; a stage without a ramp is one."""
     if work.phases:
         return work.phases
@@ -133,7 +155,7 @@ def _phases(work: Work) -> tuple[PhaseWork, ...]:
 def _on_gpus(work: Work, placement: Placement, cluster: Cluster, steps: Sequence[float]) -> _Estimate:
     start_up = cluster.cpu.engine_start_up_s
     wall_s, gpu_s = 0.0, 0.0
-    for phase, step_s in zip(_phases(work), steps, strict=True):
+    for phase, step_s in zip(phases_of(work), steps, strict=True):
         gpus = ranks_at(placement, phase.global_batch_size) * placement.shards
         seconds = phase.steps * step_s + start_up
         wall_s += seconds

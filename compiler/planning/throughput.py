@@ -55,6 +55,7 @@ class Run:
     recompute: str = "none"
     """none, selective or full."""
     distributed_optimizer: bool = True
+    sequence_parallel: bool = True
     causal: bool = True
     """Whether core attention skips what is masked, as flash kernels do."""
 

@@ -7,6 +7,7 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, Span, SpecError, did_you_mean
 from compiler.graph import StageGraph
 from compiler.plan import Plan, PlannedStage
+from compiler.planning.search import search_stage, written
 from compiler.reading.tree import span
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
@@ -27,6 +28,8 @@ def _problems(stage: PlannedStage, at: ProgramStage, plan: Plan) -> Iterator[Pro
         message = f"takes {stage.cost.gpus:,} GPUs, but {cluster.name} has {cluster.num_gpus:,}"
         hint = "a smaller layout (tp * pp * cp * dp, times shards), or another cluster"
         yield Problem(span(field_place(at, where)), f"{at.path}.{where}", message, "too-large", hint)
+    if stage.memory is not None and cluster.gpu is not None and stage.memory.total > cluster.gpu.memory_bytes:
+        yield _too_large(stage, at, cluster)
     if cluster.executor == "slurm":
         yield from _unplaceable(stage, at, cluster)
     if isinstance(at.stage, Endpoint) and cluster.executor == "slurm" and at.stage.model not in cluster.servers:
@@ -62,3 +65,16 @@ def _unplaceable(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Ite
 
 def _span(at: ProgramStage, field: str) -> Span:
     return span(field_place(at, field))
+
+
+def _too_large(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Problem:
+    """What training takes and a GPU has, and layouts of as many GPUs in which it fits."""
+    assert stage.memory is not None and cluster.gpu is not None
+    parts = sorted(stage.memory.parts.items(), key=lambda part: -part[1])[:3]
+    shown = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts)
+    most, has = stage.memory.total / 1e9, cluster.gpu.memory_bytes / 1e9
+    message = f"takes {most:.1f} GB on each GPU ({shown}, ...), but {cluster.gpu.name} has {has:.1f}"
+    found = search_stage(stage, cluster, most=3)
+    fitting = "; ".join(written(one) for one in found)
+    hint = f"these fit: {fitting}" if found else "no layout of as many GPUs fits: take more of them"
+    return Problem(_span(at, "placement"), f"{at.path}.placement", message, "too-large", hint)

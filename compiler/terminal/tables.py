@@ -27,7 +27,7 @@ def plan_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "kind"):
         table.add_column(name, no_wrap=True)
-    places = ("GPUs", "time", "GPU-hours") if plan.cluster.num_gpus else ("ranks", "time")
+    places = ("GPUs", "GB", "time", "GPU-hours") if plan.cluster.num_gpus else ("ranks", "time")
     for name in ("params", "rows", "tokens", "steps", "batch", *places):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("action", no_wrap=True)
@@ -45,7 +45,8 @@ def _plan_row(stage: PlannedStage, plan: Plan) -> tuple[str, ...]:
         parts = segments(stage, plan.cluster)
         time += f" in {parts} jobs" if time and parts > 1 else ""
         hours = f"{stage.gpu_hours:,.1f}" if stage.cost.gpus and stage.action == "run" else ""
-        places: tuple[str, ...] = (str(stage.cost.gpus or ""), time, hours)
+        memory = f"{stage.memory.total / 1e9:.0f}" if stage.memory else ""
+        places: tuple[str, ...] = (str(stage.cost.gpus or ""), memory, time, hours)
     else:
         places = (str(stage.placement.layout.world_size) if stage.parameters else "", time)
     return (

@@ -1,0 +1,100 @@
+"""The layouts of a training stage that fit a cluster, fastest first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from compiler.plan import PlannedStage
+from compiler.planning.cost import training_run
+from compiler.planning.hardware import known_gpu
+from compiler.planning.memory import Memory, training_memory
+from compiler.planning.throughput import Run, StepTime, step_time
+from compiler.schema.cluster import Cluster
+from compiler.schema.model import Layout
+
+_RECOMPUTE = ("none", "selective", "full")
+_MOST_MICRO_BATCH = 8
+
+
+class Found(NamedTuple):
+    """A layout with what it takes."""
+
+    run: Run
+    time: StepTime
+    memory: Memory
+
+
+def search_stage(stage: PlannedStage, cluster: Cluster, *, most: int = 10) -> Sequence[Found]:
+    """The fastest layouts of as many GPUs as the stage has now; none of a stage that trains nothing on GPUs."""
+    gpu = known_gpu(cluster.gpu.name) if cluster.gpu else None
+    if gpu is None or cluster.gpu is None or stage.memory is None or stage.model is None:
+        return ()
+    run = training_run(stage.last_phase, stage.stage, stage.work, stage.placement, gpu, stage.model)
+    run = replace(run, distributed_optimizer=True)
+    gpus, per_node = stage.placement.layout.world_size, cluster.gpus_per_node or 1
+    return search(run, gpus=gpus, gpus_per_node=per_node, memory_bytes=cluster.gpu.memory_bytes, most=most)
+
+
+def written(found: Found) -> str:
+    """A layout as a recipe's placement says it."""
+    run = found.run
+    layout = ", ".join(f"{name}: {size}" for name, size in run.layout.model_dump().items() if size > 1)
+    more = ", ".join(
+        [
+            f"micro_batch_size: {run.micro_batch_size}",
+            *(["sequence_parallel: true"] if run.sequence_parallel else []),
+            "distributed_optimizer: true",
+            *([f"recompute: {run.recompute}"] if run.recompute != "none" else []),
+        ]
+    )
+    return f"{{layout: {{{layout}}}, {more}}}"
+
+
+def search(run: Run, *, gpus: int, gpus_per_node: int, memory_bytes: float, most: int = 10) -> Sequence[Found]:
+    """All layouts of exactly so many GPUs in which the step of this run is possible and fits, the fastest `most`.
+
+    Tensor parallelism stays inside a node. What is cheap to ask comes first: a layout that does not divide is never
+    timed, and recomputation is only tried where less of it does not fit.
+    """
+    found: list[Found] = []
+    for layout in _layouts(run, gpus, gpus_per_node):
+        share = run.global_batch_size // layout.dp
+        size = 1
+        while size <= min(share, _MOST_MICRO_BATCH):
+            if share % size == 0 and (layout.vpp == 1 or share // size % layout.pp == 0):
+                fitting = _fitting(
+                    replace(run, layout=layout, micro_batch_size=size, sequence_parallel=layout.tp > 1), memory_bytes
+                )
+                if fitting is not None:
+                    found.append(fitting)
+            size *= 2
+    return sorted(found, key=lambda one: one.time.seconds)[:most]
+
+
+def _fitting(run: Run, memory_bytes: float) -> Found | None:
+    for recompute in _RECOMPUTE:
+        candidate = replace(run, recompute=recompute)
+        memory = training_memory(candidate)
+        if memory.total <= memory_bytes:
+            return Found(candidate, step_time(candidate), memory)
+    return None
+
+
+def _layouts(run: Run, gpus: int, gpus_per_node: int) -> Iterator[Layout]:
+    model = run.model
+    for tp in _divisors(gpus_per_node):
+        if model.num_attention_heads % tp or model.num_query_groups % tp or model.vocab_size % tp:
+            continue
+        for pp in _divisors(model.num_layers):
+            for cp in (1, 2, 4, 8, 16):
+                if gpus % (tp * pp * cp) or run.seq_length % (2 * cp):
+                    continue
+                dp = gpus // (tp * pp * cp)
+                if run.global_batch_size % dp:
+                    continue
+                for vpp in _divisors(model.num_layers // pp) if pp > 1 else [1]:
+                    yield Layout(tp=tp, pp=pp, vpp=vpp, cp=cp, dp=dp)
+
+
+def _divisors(number: int) -> list[int]:
+    return [one for one in range(1, number + 1) if number % one == 0]
