@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     graph = verb("graph", "draw the stages and what they need")
     reads_spec(graph)
-    graph.add_argument("--format", choices=["text", "mermaid"], default="text")
+    graph.add_argument("--format", choices=["text", "mermaid", "dot"], default="text")
 
     plan = verb("plan", "show what will run, what is reused and why, and what it will take")
     render = verb("render", "write the run directory without running anything")

@@ -29,6 +29,7 @@ Code: TypeAlias = Literal[
     "not-yet",
     "out-of-range",
     "outside-folder",
+    "over-budget",
     "swept-report",
     "tag",
     "too-few",
@@ -451,6 +452,14 @@ name: tiny
 use: [/elsewhere/shapes.yaml]
 pipeline: {}
 """,
+    ),
+    "over-budget": Page(
+        "the plan takes more than the recipe allows",
+        "A recipe may say under `budget` what its stages may take together: GPU-hours, cost, hours from first to last. "
+        "What is reused is free.",
+        "rung plan specs/experiments/one-node.yaml --cluster one-node --set 'budget={gpu_hours: 1}'\n",
+        "rung plan specs/experiments/one-node.yaml --cluster one-node --set 'budget={gpu_hours: 100}'\n",
+        "command",
     ),
     "swept-report": Page(
         "a report uses a param that is swept",

@@ -26,7 +26,7 @@ from compiler.reading.rounds import number_of_rounds
 from compiler.reading.scopes import Scope, Unroller, Visible, carried_refs
 from compiler.reading.tree import Entry, FieldSpans, Listing, Node, Place, Scalar, Table, span
 from compiler.reading.variables import Values
-from compiler.schema.experiment import Axis, Experiment, LoopEntry, PipelineEntry, StageEntry
+from compiler.schema.experiment import Axis, Budgeted, Experiment, LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import Stage
 
 MOST_STAGES = 200_000
@@ -88,6 +88,7 @@ class Program:
     stages: tuple[ProgramStage, ...]
     carried: tuple[tuple[str, ProgramRef], ...] = ()
     """What loops carry and yield: (path, ref). Such refs make no edges, but must mean something."""
+    budget: Budgeted | None = None
 
 
 def elaborate(experiment: Experiment) -> Program:
@@ -102,7 +103,7 @@ def elaborate(experiment: Experiment) -> Program:
     problems.raise_any()
     params = {name.removeprefix("params."): _plain_param(value) for name, value in experiment.params.items()}
     carried = tuple(ref for point in unrolled for ref in point.carried)
-    return Program(experiment.name, params, tuple(stages), carried)
+    return Program(experiment.name, params, tuple(stages), carried, experiment.budget)
 
 
 class _Point(NamedTuple):

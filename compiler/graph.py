@@ -51,6 +51,7 @@ class StageGraph:
     ) -> None:
         self.name = program.name
         self.params = program.params
+        self.budget = program.budget
         self._stages = {stage.label: stage for stage in program.stages}
         self._upstream = upstream
         self._downstream = _reversed(upstream)

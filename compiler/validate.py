@@ -22,18 +22,20 @@ from compiler.reading.rounds import number_of_rounds
 from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
 from compiler.reading.variables import Values, substitute, variables_in
 from compiler.schema.base import Record
+from compiler.schema.budget import Budget
 from compiler.schema.experiment import (
     LANGUAGE_VERSION,
     MOST_ROUNDS,
     SECTIONS,
     Axis,
+    Budgeted,
     Experiment,
     LoopEntry,
     PipelineEntry,
     StageEntry,
 )
 
-_TOP = ("rung", "name", "params", *SECTIONS, "pipeline", "matrix")
+_TOP = ("rung", "name", "params", *SECTIONS, "pipeline", "matrix", "budget")
 _LOOP = ("repeat", "over", "carry", "stages", "yield")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NAME_HINT = "a name is letters, digits, _ and -, and begins with a letter"
@@ -63,13 +65,14 @@ def validate(document: Document) -> Experiment:
     matrix = _matrix(root, params, problems)
     pipeline = _pipeline(root, problems)
     name = _name(root, params, problems)
+    budget = _budget(root, params, problems)
     for values in _points_to_check(params, matrix):
         pieces = prepare_pieces(sections, values, problems)
         check_pieces(pieces, problems)
         _Check(pieces, problems).entries(pipeline, values, whole=True)
     _check_reports(pipeline, matrix, problems)
     problems.raise_any()
-    return Experiment(name, document.file, params, sections, pipeline, matrix)
+    return Experiment(name, document.file, params, sections, pipeline, matrix, budget)
 
 
 # --- the top of the spec ---------------------------------------------------------------------------------------------
@@ -107,6 +110,18 @@ def _name(root: Table, params: Values, problems: Problems) -> str:
         message = f"is {describe(node)}, but must be a word of letters, digits, . _ and -"
         problems.blame(node, "name", message, "bad-name", hint=hint)
     return ""
+
+
+def _budget(root: Table, params: Values, problems: Problems) -> Budgeted | None:
+    entry = root.entries.get("budget")
+    if entry is None:
+        return None
+    node = substitute(entry.value, params, problems, "budget")
+    if not isinstance(node, Table):
+        problems.blame(node, "budget", f"is {describe(node)}, but must be a mapping", "wrong-type")
+        return None
+    record = read(Budget, node, "budget", problems)
+    return Budgeted(record, node) if isinstance(record, Budget) else None
 
 
 def _table(root: Table, key: str, problems: Problems, path: str = "") -> Mapping[str, Entry]:

@@ -12,6 +12,10 @@ def run(arguments: argparse.Namespace) -> int:
         from compiler.draw.mermaid import draw_mermaid
 
         print(draw_mermaid(graph))
+    elif arguments.format == "dot":
+        from compiler.draw.dot import draw_dot
+
+        print(draw_dot(graph))
     else:
         from compiler.draw.text import draw_text
 

@@ -2,15 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from compiler.draw.colours import colour_of
 from compiler.draw.grouping import Group, group_stages, short_name
 from compiler.graph import StageGraph
-
-_COLOURS = {
-    "pretrain": "#cfe2ff", "sft": "#cfe2ff", "prefer": "#cfe2ff", "reward_model": "#e2d9f3",
-    "generate": "#d1e7dd", "judge": "#fff3cd", "pair": "#fff3cd", "filter": "#fff3cd",
-    "evaluate": "#f8d7da", "report": "#f8d7da",
-}  # fmt: skip
-_PLAIN = "#eeeeee"
 
 
 def draw_mermaid(graph: StageGraph) -> str:
@@ -19,7 +13,7 @@ def draw_mermaid(graph: StageGraph) -> str:
     kinds = dict.fromkeys(graph.stage(label).kind for label in graph.order())
     lines = ["flowchart TB", *_boxes(group_stages(graph), 1, graph, ids)]
     lines += [f"  {ids[ref]} --> {ids[label]}" for label in graph.order() for ref in graph.inputs(label)]
-    lines += [f"  classDef {kind} fill:{_COLOURS.get(kind, _PLAIN)},stroke:#666,color:#111" for kind in kinds]
+    lines += [f"  classDef {kind} fill:{colour_of(kind)},stroke:#666,color:#111" for kind in kinds]
     return "\n".join(lines)
 
 

@@ -115,7 +115,7 @@ def _replaced(node: Node, parts: Sequence[str], done: tuple[str, ...], override:
 
 def _may_be_new(done: tuple[str, ...], key: str) -> bool:
     """Optional fields of a named thing may be added (validate knows them); the thing itself must have been written."""
-    return len(done) >= 2 or (done == () and key == "matrix") or done == ("matrix",)
+    return len(done) >= 2 or (done == () and key in ("matrix", "budget")) or done == ("matrix",)
 
 
 def _new_entry(parts: Sequence[str], done: tuple[str, ...], override: _Override) -> dict[str, Entry]:

@@ -17,6 +17,7 @@ from compiler.stages.endpoint import Endpoint
 def check_limits(plan: Plan, graph: StageGraph) -> None:
     """Raises SpecError with every stage that does not fit the cluster, or that asks for a server it does not list."""
     problems = [problem for stage in plan.to_run for problem in _problems(stage, graph.stage(stage.label), plan)]
+    problems += _over_budget(plan, graph)
     if problems:
         raise SpecError(problems)
 
@@ -78,3 +79,18 @@ def _too_large(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Probl
     fitting = "; ".join(written(one) for one in found)
     hint = f"these fit: {fitting}" if found else "no layout of as many GPUs fits: take more of them"
     return Problem(_span(at, "placement"), f"{at.path}.placement", message, "too-large", hint)
+
+
+def _over_budget(plan: Plan, graph: StageGraph) -> Iterator[Problem]:
+    if graph.budget is None:
+        return
+    takes = {"gpu_hours": plan.gpu_hours, "cost": plan.price, "wall_hours": plan.wall_s / 3600}
+    for field, planned in takes.items():
+        most = getattr(graph.budget.budget, field)
+        if most is not None and planned > most:
+            entry = graph.budget.tree.entries[field]
+            dearest = sorted(plan.to_run, key=lambda stage: -stage.gpu_hours)[:3]
+            shown = ", ".join(f"{stage.label} {stage.gpu_hours:,.0f}" for stage in dearest if stage.gpu_hours)
+            hint = f"most GPU-hours: {shown}" if shown else ""
+            message = f"the plan takes {planned:,.1f}, and the budget is {most:,g}"
+            yield Problem(span(entry.value.at), f"budget.{field}", message, "over-budget", hint)

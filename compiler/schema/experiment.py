@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from compiler.reading.tree import Place, Scalar, Table
 from compiler.reading.variables import Values
+from compiler.schema.budget import Budget
 from compiler.schema.data import Split
 from compiler.schema.generators import Generator
 from compiler.schema.judges import Judge
@@ -74,6 +75,14 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Budgeted:
+    """The budget and where its lines stand."""
+
+    budget: Budget
+    tree: Table
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What a spec says, checked: every stage is right for the values its variables take."""
 
@@ -85,3 +94,4 @@ class Experiment:
     """Section -> name -> piece as written; models may still say `extends`."""
     pipeline: tuple[PipelineEntry, ...]
     matrix: tuple[Axis, ...]
+    budget: "Budgeted | None" = None

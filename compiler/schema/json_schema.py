@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from compiler.manifest import Placement
 from compiler.reading.fields import hints_of, pieces_of, record_types
+from compiler.schema.budget import Budget
 from compiler.schema.cluster import Cluster
 from compiler.schema.experiment import LANGUAGE_VERSION, MOST_ROUNDS, SECTIONS
 from compiler.schema.model import ModelSpec
@@ -28,6 +29,7 @@ _REFS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 def spec_json_schema() -> Schema:
     """The schema of a spec file; every definition stands under `$defs`."""
     definitions: Schema = {}
+    budget = {**_of(Budget, definitions), "description": "a plan that takes more fails"}
     sections = {name: _section(name, hint, definitions) for name, hint in SECTIONS.items()}
     for kind in STAGES:
         definitions[f"stage:{kind}"] = _stage(kind, definitions)
@@ -42,7 +44,7 @@ def spec_json_schema() -> Schema:
         # A file that others use has no name; any other part of a spec may come from such a file.
         "dependentRequired": {"name": ["rung"]},
         "additionalProperties": False,
-        "properties": {**_TOP, **sections, "pipeline": pipeline},
+        "properties": {**_TOP, "budget": budget, **sections, "pipeline": pipeline},
         "$defs": definitions,
     }
 

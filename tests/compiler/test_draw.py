@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+from compiler.draw.dot import draw_dot
 from compiler.draw.mermaid import draw_mermaid
 from compiler.draw.text import draw_text
 from compiler.pipeline import compile_graph
@@ -38,3 +39,12 @@ def test_mermaid_names_every_stage_and_edge_once() -> None:
 def test_every_kind_in_the_flowchart_has_a_style() -> None:
     text = draw_mermaid(compile_graph(_SMALL, []))
     assert set(re.findall(r":::(\w+)", text)) == set(re.findall(r"classDef (\w+)", text))
+
+
+def test_dot_has_a_box_for_each_stage_an_arrow_for_each_edge_and_a_cluster_for_each_round() -> None:
+    graph = compile_graph(_SMALL, [])
+    text = draw_dot(graph)
+    assert text.count("fillcolor=") == len(graph)
+    assert text.count(" -> ") == sum(len(graph.inputs(label)) for label in graph.order())
+    assert text.count("{") == text.count("}")
+    assert text.count("subgraph cluster_") == draw_mermaid(graph).count("subgraph ")
