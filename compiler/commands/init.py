@@ -8,7 +8,7 @@ from pathlib import Path
 from compiler.commands.mistakes import UserError
 from compiler.errors import did_you_mean
 from compiler.render import template_text
-from compiler.schema.json_schema import spec_json_schema
+from compiler.terminal.json_schema import spec_json_schema
 
 SCHEMA = "rung.schema.json"
 """Named in the recipe's first line."""

@@ -7,7 +7,7 @@ from compiler.commands.mistakes import UserError
 from compiler.errors import did_you_mean
 from compiler.pipeline import compile_plan
 from compiler.plan import Plan, plan_json
-from compiler.planning.search import search_stage, written
+from compiler.review.layouts import search_stage, written
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from compiler.schema.json_schema import cluster_json_schema, spec_json_schema
+from compiler.terminal.json_schema import cluster_json_schema, spec_json_schema
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,8 +7,8 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, Span, SpecError, did_you_mean
 from compiler.graph import StageGraph
 from compiler.plan import Plan, PlannedStage
-from compiler.planning.search import search_stage, written
 from compiler.reading.tree import span
+from compiler.review.layouts import search_stage, written
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
 from compiler.stages.endpoint import Endpoint

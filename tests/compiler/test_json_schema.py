@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from compiler.cli import main
 from compiler.load import load_tree
 from compiler.reading.tree import plain
-from compiler.schema.json_schema import cluster_json_schema, spec_json_schema
 from compiler.stages import STAGES
+from compiler.terminal.json_schema import cluster_json_schema, spec_json_schema
 
 _ROOT = Path(__file__).parents[2]
 _GOOD = [

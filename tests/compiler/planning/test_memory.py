@@ -11,8 +11,9 @@ from compiler.plan import plan_json
 from compiler.planning.hardware import GPUS
 from compiler.planning.memory import training_memory
 from compiler.planning.parameters import count_parameters
-from compiler.planning.search import search, search_stage
+from compiler.planning.search import search
 from compiler.planning.throughput import Run
+from compiler.review.layouts import search_stage
 from compiler.schema.model import Layout, ModelSpec
 
 SPECS = Path(__file__).parents[3] / "specs"
