@@ -99,3 +99,8 @@ def hashes(store: Path) -> dict[str, dict[str, str]]:
     """Stage -> the hashes of what it made."""
     records = [json.loads(file.read_text()) for file in (store / "store").glob("*/*/artifact.json")]
     return {record["label"]: record["files"] for record in records}
+
+
+def message(told: Mapping[str, Any], name: str) -> str:
+    """What status says of a stage."""
+    return next(str(stage["message"]) for stage in told["stages"] if stage["name"] == name)

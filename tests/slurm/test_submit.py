@@ -17,6 +17,7 @@ from .cases import (
     chains,
     command,
     doomed,
+    message,
     rung,
     states,
     status,
@@ -122,11 +123,14 @@ def test_status_says_why_a_job_waits_and_when_slurm_does_not_answer(
     spec, store = chains(tmp_path, 1), tmp_path / "store"
     slurm.run("scontrol", "update", "partitionname=main", "state=down")
     try:
-        run = submit(spec, store)["run"]
-        told = {stage["name"]: stage for stage in status(run, store)["stages"]}
-        assert told["prompts_0"]["state"] == "queued"
-        assert "PartitionDown" in told["prompts_0"]["message"]
-        assert "waits for the stages that it needs" in told["answers_0"]["message"]
+        submitted = submit(spec, store)
+        run, held = submitted["run"], submitted["submitted"]["prompts_0"]
+        assert message(status(run, store), "prompts_0") == "PartitionDown"
+        slurm.run("scontrol", "hold", held)
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+        told = until(run, store, lambda told: "waits for the stages" in message(told, "answers_0"))
+        assert message(told, "prompts_0").startswith("held by")
+        assert set(states(told).values()) == {"queued"}
         monkeypatch.setenv("SLURM_CONF", "/nonexistent/slurm.conf")
         silent = status(run, store)
         assert "Slurm does not answer" in silent["note"]
@@ -134,6 +138,7 @@ def test_status_says_why_a_job_waits_and_when_slurm_does_not_answer(
     finally:
         monkeypatch.setenv("SLURM_CONF", str(slurm.folder / "slurm.conf"))
         slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    slurm.run("scontrol", "release", held)
     assert until_ended(run, store)["state"] == "done"
 
 
