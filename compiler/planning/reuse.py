@@ -29,6 +29,8 @@ class Relative(NamedTuple):
 def nearest_relative(label: str, kind: str, identity: Mapping[str, Any], inventory: Inventory) -> Relative | None:
     """The sealed relative that differs in the fewest fields; None if there is none."""
     relatives = inventory.relatives(kind, label)
+    if not relatives:
+        return None
     found = (Relative(record, tuple(differences(record.stage, identity))) for record in relatives)
     return min(found, key=lambda relative: len(relative.differences), default=None)
 

@@ -95,7 +95,7 @@ def build_stage(
 ) -> Built | None:
     """The stage's record, placement and pin; None where something is wrong, which is then among the problems."""
     before = len(problems)
-    tree = _as_table(substitute(entry.tree, values, problems, entry.path))
+    tree = _as_table(substitute(entry.tree, values, problems, entry.path)) if entry.varies else entry.tree
     record_type = _stage_type(tree, entry, problems)
     if record_type is None:
         return None

@@ -17,7 +17,7 @@ _LONGEST_TEXT = 100_000
 
 def substitute(node: Node, values: Values, problems: Problems, path: str) -> Node:
     """The tree with every variable replaced; the same tree where there is none."""
-    if not _has_variables(node):
+    if not has_variables(node):
         return node
     if isinstance(node, Scalar):
         return _scalar(node, values, problems, path)
@@ -27,12 +27,13 @@ def substitute(node: Node, values: Values, problems: Problems, path: str) -> Nod
     return _table(node, values, problems, path)
 
 
-def _has_variables(node: Node) -> bool:
+def has_variables(node: Node) -> bool:
+    """Whether a variable stands anywhere in the tree."""
     if isinstance(node, Table):
-        return any("${" in key or _has_variables(value) for key, (_, value) in node.entries.items())
+        return any("${" in key or has_variables(value) for key, (_, value) in node.entries.items())
     if isinstance(node, Scalar):
         return isinstance(node.value, str) and "${" in node.value
-    return any(_has_variables(item) for item in node.items)
+    return any(has_variables(item) for item in node.items)
 
 
 def variables_in(node: Node) -> set[str]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from compiler.reading.tree import Place, Scalar, Table
-from compiler.reading.variables import Values
+from compiler.reading.variables import Values, has_variables
 from compiler.schema.budget import Budget
 from compiler.schema.data import Split
 from compiler.schema.generators import Generator
@@ -36,6 +37,11 @@ class StageEntry:
     at: Place
     """of its name"""
     tree: Table
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether a variable stands anywhere in it."""
+        return has_variables(self.tree)
 
     @property
     def kind(self) -> str:
