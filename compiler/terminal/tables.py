@@ -101,7 +101,7 @@ def status_table(status: RunStatus) -> Table:
 
 
 def progress_words(stage: StageStatus) -> str:
-    """`120/350 step  loss 1.52  14200 tokens/s`."""
+    """`120/350 step  loss 1.52  14200 tokens/s  2 min 04 s left`."""
     if stage.state != "running" or stage.progress is None:
         return ""
     told = dict(stage.progress)
@@ -110,7 +110,17 @@ def progress_words(stage: StageStatus) -> str:
         words += f"  loss {told['loss']}"
     if "tokens_per_s" in told:
         words += f"  {told['tokens_per_s']} tokens/s"
-    return words
+    left = seconds_left(stage)
+    return f"{words}  {duration(left)} left" if left is not None else words
+
+
+def seconds_left(stage: StageStatus) -> float | None:
+    """At the pace since the stage's start; None before it has told of anything, and of one that went on from before."""
+    told = stage.progress or {}
+    done, total = told.get("done"), told.get("total")
+    if not done or not total or stage.started is None or stage.attempts != 1 or "time" not in told:
+        return None
+    return float((told["time"] - stage.started) * (total - done) / done)
 
 
 def _seconds(stage: StageStatus) -> float | None:
