@@ -50,6 +50,8 @@ class Queue:
 
     jobs: Mapping[str, QueuedJob]
     """By job id."""
+    note: str = ""
+    """What is not known: where accounting does not answer, jobs that ended long ago."""
 
     def named(self, name: str) -> QueuedJob | None:
         """The job of this name that was submitted last; names of jobs that are alive come first."""
@@ -58,12 +60,20 @@ class Queue:
 
 
 def read_queue(since: float) -> Queue:
-    """Jobs of this user, those that have ended since a Unix time included; raises SlurmSilentError."""
+    """Jobs of this user, those that have ended since a Unix time included.
+
+    Raises SlurmSilentError where the controller does not answer. Accounting may be off or away: then nothing is known
+    of jobs that the controller has forgotten, which are not alive in any case.
+    """
     day = datetime.fromtimestamp(since).strftime("%Y-%m-%dT%H:%M:%S")
-    ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobID,State,JobName")
+    ended, note = "", ""
+    try:
+        ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobID,State,JobName")
+    except SlurmSilentError as error:
+        note = f"Slurm's accounting does not answer ({error})"
     waiting = ask("squeue", "--me", "--states=all", "-h", "-o", "%F|%T|%r|%j")
     # squeue wins: sacct is late, and remembers the first run of a job that was queued again.
-    return Queue(_by_id(_of_sacct(ended)) | _by_id(_of_squeue(waiting)))
+    return Queue(_by_id(_of_sacct(ended)) | _by_id(_of_squeue(waiting)), note)
 
 
 def _by_id(parts: Iterable[QueuedJob]) -> dict[str, QueuedJob]:

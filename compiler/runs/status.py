@@ -51,7 +51,7 @@ def current_status(run: Path) -> RunStatus:
         queue = read_queue((run / JOBS).stat().st_mtime - 60)
     except SlurmSilentError as error:
         return replace(read_status(run), note=f"Slurm does not answer ({error}); this is what the journals say")
-    return read_status(run, queue)
+    return replace(read_status(run, queue), note=queue.note)
 
 
 def read_status(run: Path, queue: Queue | None = None) -> RunStatus:

@@ -196,3 +196,21 @@ def test_a_recipe_can_be_submitted_from_inside_a_job_with_gpus(slurm: Loopback, 
     log = tmp_path / "outer.log"
     slurm.run("sbatch", "--wait", "--gpus-per-node=1", f"--chdir={ROOT}", f"--output={log}", "--wrap", words)
     assert until_ended(json.loads(log.read_text().splitlines()[-1])["run"], store)["state"] == "done"
+
+
+def test_without_accounting_a_run_is_submitted_told_and_resumed_all_the_same(
+    slurm: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As sacct ends where slurmdbd is away.
+    away = tmp_path / "bin" / "sacct"
+    away.parent.mkdir()
+    away.write_text("#!/bin/sh\necho 'sacct: error: Problem talking to the database: Connection refused' >&2\nexit 1\n")
+    away.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{away.parent}:{os.environ['PATH']}")
+    store = tmp_path / "store"
+    run = submit(doomed(tmp_path), store)["run"]
+    told = until_ended(run, store)
+    assert (states(told)["both"], states(told)["tokenizer"]) == ("failed", "blocked")
+    assert "accounting does not answer (sacct: sacct: error: Problem talking to the database" in told["note"]
+    assert sorted(rung("resume", run, "--store", store, "--json")["submitted"]) == ["both", "tokenizer"]
+    until_ended(run, store)
