@@ -21,12 +21,12 @@ from compiler.errors import Span
 from compiler.manifest import Placement
 from compiler.reading.fields import Mention
 from compiler.reading.problems import Problems
-from compiler.reading.records import Pieces, build_stage, prepare_pieces
+from compiler.reading.records import Pieces, build_stage, prepare_pieces, renamed
 from compiler.reading.rounds import number_of_rounds
 from compiler.reading.scopes import Scope, Unroller, Visible, carried_refs
 from compiler.reading.tree import Entry, FieldSpans, Listing, Node, Place, Scalar, Table, span
 from compiler.reading.variables import Values
-from compiler.schema.experiment import Axis, Budgeted, Experiment, LoopEntry, PipelineEntry, StageEntry
+from compiler.schema.experiment import Axis, Budgeted, Built, Experiment, LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import Stage
 
 MOST_STAGES = 200_000
@@ -206,7 +206,7 @@ def _unroll_point(experiment: Experiment, point: _Point, room: int, problems: Pr
             break
         if experiment.matrix and entry.kind == "report" and where is scope:
             continue
-        stage = _stage(entry, where, point.suffix, pieces, problems)
+        stage = _stage(entry, where, point.suffix, pieces, problems, experiment.built.get(entry.path))
         assert stage is not None or len(problems), entry.path
         if stage is not None:
             stages.append(stage)
@@ -231,7 +231,10 @@ def _walk(
                 yield from _walk(entry.body, body, suffix, carried)
 
 
-def _stage(entry: StageEntry, scope: Scope, suffix: str, pieces: Pieces, problems: Problems) -> ProgramStage | None:
+def _stage(
+    entry: StageEntry, scope: Scope, suffix: str, pieces: Pieces, problems: Problems, known: Built | None
+) -> ProgramStage | None:
+    """`known`: the stage with its refs as written, where that is the same in every round."""
     refs: list[ProgramRef] = []
 
     def rename(mention: Mention) -> str:
@@ -239,7 +242,11 @@ def _stage(entry: StageEntry, scope: Scope, suffix: str, pieces: Pieces, problem
         refs.append(ref)
         return ref.label
 
-    built = build_stage(entry, scope.values, pieces, problems, rename)
+    built = (
+        renamed(known, entry.path, problems, rename)
+        if known
+        else build_stage(entry, scope.values, pieces, problems, rename)
+    )
     if built is None:
         return None
     _check_twice(refs, entry, problems)

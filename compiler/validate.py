@@ -29,6 +29,7 @@ from compiler.schema.experiment import (
     SECTIONS,
     Axis,
     Budgeted,
+    Built,
     Experiment,
     LoopEntry,
     PipelineEntry,
@@ -66,13 +67,16 @@ def validate(document: Document) -> Experiment:
     pipeline = _pipeline(root, problems)
     name = _name(root, params, problems)
     budget = _budget(root, params, problems)
+    built: dict[str, Built] = {}
     for values in _points_to_check(params, matrix):
         pieces = prepare_pieces(sections, values, problems)
         check_pieces(pieces, problems)
-        _Check(pieces, problems).entries(pipeline, values, whole=True)
+        check = _Check(pieces, problems)
+        check.entries(pipeline, values, whole=True)
+        built = {} if matrix else check.built
     _check_reports(pipeline, matrix, problems)
     problems.raise_any()
-    return Experiment(name, document.file, params, sections, pipeline, matrix, budget)
+    return Experiment(name, document.file, params, sections, pipeline, matrix, budget, built)
 
 
 # --- the top of the spec ---------------------------------------------------------------------------------------------
@@ -423,9 +427,10 @@ def _has_key(node: Node, key: str) -> bool:
 
 
 class _Check:
-    """Builds every stage for as few rounds as show every value; what is built is thrown away."""
+    """Builds every stage for as few rounds as show every value; kept is what is the same in all of them."""
 
     def __init__(self, pieces: Pieces, problems: Problems) -> None:
+        self.built: dict[str, Built] = {}
         self._pieces = pieces
         self._problems = problems
 
@@ -435,7 +440,9 @@ class _Check:
             if self._problems.full:
                 return
             if isinstance(entry, StageEntry):
-                build_stage(entry, values, self._pieces, self._problems)
+                built = build_stage(entry, values, self._pieces, self._problems)
+                if built is not None and not entry.varies:
+                    self.built[entry.path] = built
             else:
                 self._loop(entry, values, whole=whole)
 

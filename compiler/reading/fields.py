@@ -1,5 +1,6 @@
 """What record types say of their fields: which take named pieces, which hold refs, which record stands at a place."""
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
@@ -153,7 +154,8 @@ def _renamer(hint: Any) -> _Renamer | None:
         if isinstance(node, Listing):
             if items is None:
                 return node
-            return node._replace(items=tuple(items(item, f"{path}.{i}", rename) for i, item in enumerate(node.items)))
+            renamed = tuple(items(item, f"{path}.{i}", rename) for i, item in enumerate(node.items))
+            return node if all(map(operator.is_, renamed, node.items)) else node._replace(items=renamed)
         if records:
             record_type = only or kinds.get(kind_word(node))
             return node if record_type is None else _rename_fields(records[record_type], node, path, rename)
@@ -167,8 +169,9 @@ def _rename_entries(table: Table, keys: tuple[str, ...], values: _Renamer | None
     for key, entry in table.entries.items():
         name = rename(Mention(f"{path}.{key}", key, entry.at, table.used, keys)) if keys else key
         value = values(entry.value, f"{path}.{key}", rename) if values else entry.value
-        entries[name] = Entry(entry.at, value)
-    return table._replace(entries=entries)
+        entries[name] = entry if value is entry.value else Entry(entry.at, value)
+    unchanged = all(entries.get(key) is entry for key, entry in table.entries.items())
+    return table if unchanged else table._replace(entries=entries)
 
 
 def _rename_fields(renamers: tuple[tuple[str, _Renamer], ...], table: Table, prefix: str, rename: Rename) -> Table:

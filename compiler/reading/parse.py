@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -24,8 +24,7 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
     """The tree of a text, or nothing if it cannot be read at all; `file` is what its places call it."""
     builder = _Builder(file, problems)
     try:
-        for event in iter(LOADER(text).get_event, None):
-            builder.take(event)
+        builder.take_all(iter(LOADER(text).get_event, None))
     except yaml.reader.ReaderError as error:
         problems.add(_place_of_character(text, error.position, file), "", _bad_character(error), "not-yaml")
         return None
@@ -82,13 +81,15 @@ class _Builder:
             yaml.DocumentStartEvent: self._document,
         }
 
-    def take(self, event: Any) -> None:
-        """Adds what one event of the parser says."""
-        if self._problems and self._problems.full:
-            raise _TooMuchError
-        take = self._takers.get(type(event))
-        if take is not None:
-            take(event)
+    def take_all(self, events: Iterator[Any]) -> None:
+        """Adds what the parser's events say."""
+        takers, noted = self._takers, self._problems.found
+        for event in events:
+            if noted and self._problems.full:
+                raise _TooMuchError
+            take = takers.get(type(event))
+            if take is not None:
+                take(event)
 
     def _document(self, event: Any) -> None:
         self._documents += 1
@@ -102,7 +103,9 @@ class _Builder:
         return (self._file, mark.line + 1, mark.column + 1)
 
     def _scalar(self, event: Any) -> None:
-        at, text = self._at(event), event.value
+        # Most of what a text holds comes through here: no call that can be spared.
+        mark, text = event.start_mark, event.value
+        at = (self._file, mark.line + 1, mark.column + 1)
         if event.tag is not None:
             self._refuse_tag(event, at)
         top = self._stack[-1] if self._stack else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +16,7 @@ from compiler.reading.tree import Entry, Node, Scalar, Table, child, describe, p
 from compiler.reading.variables import Values, substitute
 from compiler.reading.wording import note_errors
 from compiler.schema.base import Record
-from compiler.schema.experiment import SECTIONS, StageEntry
+from compiler.schema.experiment import SECTIONS, Built, StageEntry
 from compiler.stages import STAGES, Stage
 
 Pieces: TypeAlias = Mapping[str, Mapping[str, Table]]
@@ -24,17 +24,6 @@ Pieces: TypeAlias = Mapping[str, Mapping[str, Table]]
 
 
 _LONGEST_CHAIN = 100
-
-
-class Built(NamedTuple):
-    """A stage of one round and point."""
-
-    stage: Stage
-    placement: Placement
-    pin: str
-    """The beginning of the fingerprint of the sealed artifact to use; empty where there is none."""
-    tree: Table
-    """What they were read from."""
 
 
 def prepare_pieces(sections: Pieces, values: Values, problems: Problems) -> Pieces:
@@ -104,12 +93,26 @@ def build_stage(
     tree = put_pieces(tree, record_type, pieces, entry.path, problems)
     if rename is not None:
         tree = rename_refs(record_type, tree, rename)
-    bare = without(tree, *BESIDE) if any(key in tree.entries for key in BESIDE) else tree
-    stage = read(record_type, bare, entry.path, problems, more_keys=BESIDE)
+    stage = _read_stage(record_type, tree, entry.path, problems)
     if stage is None or placement is None or len(problems) > before:
         return None
-    assert isinstance(stage, Stage)
     return Built(stage, placement, pin, tree)
+
+
+def renamed(built: Built, path: str, problems: Problems, rename: Rename) -> Built | None:
+    """The stage with its refs named; the very same where every ref is the label already."""
+    tree = rename_refs(type(built.stage), built.tree, rename)
+    if tree is built.tree:
+        return built
+    stage = _read_stage(type(built.stage), tree, path, problems)
+    return built._replace(stage=stage, tree=tree) if stage is not None else None
+
+
+def _read_stage(record_type: type[Stage], tree: Table, path: str, problems: Problems) -> Stage | None:
+    bare = without(tree, *BESIDE) if any(key in tree.entries for key in BESIDE) else tree
+    stage = read(record_type, bare, path, problems, more_keys=BESIDE)
+    assert stage is None or isinstance(stage, Stage)
+    return stage
 
 
 def put_pieces(tree: Table, record_type: type[Record], pieces: Pieces, path: str, problems: Problems) -> Table:

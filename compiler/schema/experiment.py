@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from compiler.manifest import Placement
 from compiler.reading.tree import Place, Scalar, Table
 from compiler.reading.variables import Values, has_variables
 from compiler.schema.budget import Budget
@@ -13,6 +14,7 @@ from compiler.schema.generators import Generator
 from compiler.schema.judges import Judge
 from compiler.schema.model import ModelSpec, Precision
 from compiler.schema.training import Optimizer
+from compiler.stages import Stage
 
 LANGUAGE_VERSION = 1
 MOST_ROUNDS = 1000
@@ -71,6 +73,17 @@ class LoopEntry:
 PipelineEntry: TypeAlias = StageEntry | LoopEntry
 
 
+class Built(NamedTuple):
+    """A stage of one round and point."""
+
+    stage: Stage
+    placement: Placement
+    pin: str
+    """The beginning of the fingerprint of the sealed artifact to use; empty where there is none."""
+    tree: Table
+    """What they were read from."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One param of a sweep and the values it takes."""
@@ -100,4 +113,6 @@ class Experiment:
     """Section -> name -> piece as written; models may still say `extends`."""
     pipeline: tuple[PipelineEntry, ...]
     matrix: tuple[Axis, ...]
-    budget: "Budgeted | None" = None
+    budget: "Budgeted | None"
+    built: Mapping[str, Built]
+    """Path -> the stage, its refs as written, where it is the same in every round and there is no sweep."""
