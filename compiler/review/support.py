@@ -11,7 +11,6 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, SpecError
 from compiler.graph import StageGraph
 from compiler.plan import Plan
-from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
 from compiler.stages.generate import Generate
 from compiler.stages.mix import Mix
@@ -51,12 +50,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield f"a mix of {stage.rows}"
     if isinstance(stage, RewardModel) and stage.responses is None:
         yield "a reward model that learns from ratings or preferences"
-    model = getattr(stage, "model", None)
-    if isinstance(model, ModelSpec):
-        if model.activation not in ("squared_relu", "swiglu", "gelu"):
-            yield f"the activation {model.activation}"
-        if model.qkv_bias or model.qk_norm or model.rotary_scaling:
-            yield "a model with qkv_bias, qk_norm or rotary_scaling"
     precision = getattr(stage, "precision", None)
     if precision is not None and precision.fp8 is not None:
         yield "FP8"

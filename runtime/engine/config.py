@@ -24,8 +24,10 @@ def transformer_config(
     dtype = DTYPES[precision.dtype]
     activation = {
         "squared_relu": squared_relu if on_gpu else _squared_relu,
-        "swiglu": functional.silu,
+        "relu": functional.relu,
         "gelu": functional.gelu,
+        "swiglu": functional.silu,
+        "geglu": functional.gelu,
     }
     return TransformerConfig(
         num_layers=spec.num_layers,
@@ -35,11 +37,13 @@ def transformer_config(
         num_query_groups=spec.num_query_groups,
         kv_channels=spec.head_dim,
         activation_func=activation[spec.activation],
-        gated_linear_unit=spec.activation == "swiglu",
+        gated_linear_unit=spec.gated,
         normalization="RMSNorm" if spec.normalization == "rmsnorm" else "LayerNorm",
         layernorm_zero_centered_gamma=spec.normalization == "layernorm1p",
         layernorm_epsilon=spec.norm_epsilon,
         add_bias_linear=spec.linear_bias,
+        add_qkv_bias=spec.qkv_bias,
+        qk_layernorm=spec.qk_norm,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         init_method_std=spec.init_std,

@@ -35,17 +35,18 @@ def block_spec(config: TransformerConfig, *, num_layers: int) -> Any:
     if has_transformer_engine():
         from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
 
-        layer = get_gpt_layer_with_transformer_engine_spec()
+        layer = get_gpt_layer_with_transformer_engine_spec(qk_layernorm=config.qk_layernorm)
         if config.context_parallel_size == 1:
             # torch's attention in place of Transformer Engine's, whose masks cannot say what generation over
             # left-padded rows needs. Neither has weights, so checkpoints are the same.
             layer.submodules.self_attention.module = CachingSelfAttention
             layer.submodules.self_attention.submodules.core_attention = CoreAttention
         return layer
-    return TransformerBlockSubmodules(layer_specs=[_local_layer()] * num_layers, layer_norm=Norm)
+    return TransformerBlockSubmodules(layer_specs=[_local_layer(config)] * num_layers, layer_norm=Norm)
 
 
-def _local_layer() -> ModuleSpec:
+def _local_layer(config: TransformerConfig) -> ModuleSpec:
+    head_norm = Norm if config.qk_layernorm else IdentityOp
     attention = ModuleSpec(
         module=CachingSelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
@@ -53,8 +54,8 @@ def _local_layer() -> ModuleSpec:
             linear_qkv=ColumnParallelLinear,
             core_attention=CoreAttention,
             linear_proj=RowParallelLinear,
-            q_layernorm=IdentityOp,
-            k_layernorm=IdentityOp,
+            q_layernorm=head_norm,
+            k_layernorm=head_norm,
         ),
     )
     feed_forward = ModuleSpec(

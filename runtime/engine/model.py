@@ -105,6 +105,9 @@ class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
             position_embedding_type="rope",
             rotary_percent=spec.rotary_percent,
             rotary_base=spec.rotary_base,
+            # Llama 3's: factor aside, Megatron's numbers are Llama's own (low 1, high 4, 8192 original positions).
+            rope_scaling=spec.rotary_scaling is not None,
+            rope_scaling_factor=spec.rotary_scaling or 1.0,
             vp_stage=vp_stage,
         )
         self.head = head

@@ -22,6 +22,10 @@ SHAPE = {
         {"linear_bias": True},
         {"tie_embeddings": True, "num_query_groups": 4},
         {"kv_channels": 24},
+        {"activation": "geglu", "qkv_bias": True},
+        {"qkv_bias": True, "linear_bias": True},
+        {"qk_norm": True},
+        {"qk_norm": True, "normalization": "rmsnorm", "kv_channels": 24},
     ],
     ids=str,
 )
