@@ -18,6 +18,7 @@ from itertools import islice, product
 from typing import NamedTuple
 
 from compiler.errors import Span
+from compiler.experiment import Axis, Budgeted, Built, Experiment, LoopEntry, PipelineEntry, StageEntry
 from compiler.manifest import Placement
 from compiler.reading.fields import Mention
 from compiler.reading.problems import Problems
@@ -26,7 +27,6 @@ from compiler.reading.rounds import number_of_rounds
 from compiler.reading.scopes import Scope, Unroller, Visible, carried_refs
 from compiler.reading.tree import Entry, FieldSpans, Listing, Node, Place, Scalar, Table, span
 from compiler.reading.variables import Values
-from compiler.schema.experiment import Axis, Budgeted, Built, Experiment, LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import Stage
 
 MOST_STAGES = 200_000

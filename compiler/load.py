@@ -17,11 +17,11 @@ from pathlib import Path
 
 from compiler.codes import Code
 from compiler.errors import did_you_mean
+from compiler.experiment import SECTIONS
 from compiler.reading.overrides import apply_overrides
 from compiler.reading.parse import parse
 from compiler.reading.problems import Problems
 from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe, without
-from compiler.schema.experiment import SECTIONS
 
 _LARGEST_FILE_BYTES = 64_000_000
 _MOST_FILES = 200

@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from compiler.errors import did_you_mean
-from compiler.load import Document, load_tree
-from compiler.reading.problems import Problems
-from compiler.reading.records import Pieces, build_stage, check_pieces, prepare_pieces, read
-from compiler.reading.rounds import number_of_rounds
-from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
-from compiler.reading.variables import Values, substitute, variables_in
-from compiler.schema.base import Record
-from compiler.schema.budget import Budget
-from compiler.schema.experiment import (
+from compiler.experiment import (
     LANGUAGE_VERSION,
     MOST_ROUNDS,
     SECTIONS,
@@ -35,6 +27,14 @@ from compiler.schema.experiment import (
     PipelineEntry,
     StageEntry,
 )
+from compiler.load import Document, load_tree
+from compiler.reading.problems import Problems
+from compiler.reading.records import Pieces, build_stage, check_pieces, prepare_pieces, read
+from compiler.reading.rounds import number_of_rounds
+from compiler.reading.tree import Entry, Listing, Node, Place, Scalar, Table, describe
+from compiler.reading.variables import Values, substitute, variables_in
+from compiler.schema.base import Record
+from compiler.schema.budget import Budget
 
 _TOP = ("rung", "name", "params", *SECTIONS, "pipeline", "matrix", "budget")
 _LOOP = ("repeat", "over", "carry", "stages", "yield")

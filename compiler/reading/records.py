@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from compiler.codes import Code
 from compiler.errors import did_you_mean
+from compiler.experiment import SECTIONS, Built, StageEntry
 from compiler.manifest import Placement
 from compiler.reading.fields import Rename, pieces_of, rename_refs
 from compiler.reading.problems import Problems
@@ -16,7 +17,6 @@ from compiler.reading.tree import Entry, Node, Scalar, Table, child, describe, p
 from compiler.reading.variables import Values, substitute
 from compiler.reading.wording import note_errors
 from compiler.schema.base import Record
-from compiler.schema.experiment import SECTIONS, Built, StageEntry
 from compiler.stages import STAGES, Stage
 
 Pieces: TypeAlias = Mapping[str, Mapping[str, Table]]

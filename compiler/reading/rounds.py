@@ -1,9 +1,9 @@
 """How often a loop goes round."""
 
+from compiler.experiment import MOST_ROUNDS, LoopEntry
 from compiler.reading.problems import Problems
 from compiler.reading.tree import describe, plain
 from compiler.reading.variables import Values, substitute
-from compiler.schema.experiment import MOST_ROUNDS, LoopEntry
 
 
 def number_of_rounds(loop: LoopEntry, values: Values, problems: Problems) -> int:

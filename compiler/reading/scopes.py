@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from compiler.experiment import LoopEntry, PipelineEntry, StageEntry
 from compiler.reading.problems import Problems
 from compiler.reading.rounds import number_of_rounds
 from compiler.reading.tree import Node, Place, Scalar, text_node
 from compiler.reading.variables import Values, substitute
-from compiler.schema.experiment import LoopEntry, PipelineEntry, StageEntry
 from compiler.stages import STAGES
 
 _LONGEST_CHAIN = 100

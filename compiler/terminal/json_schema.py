@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from compiler.experiment import LANGUAGE_VERSION, MOST_ROUNDS, SECTIONS
 from compiler.manifest import Placement
 from compiler.reading.fields import hints_of, pieces_of, record_types
 from compiler.schema.budget import Budget
 from compiler.schema.cluster import Cluster
-from compiler.schema.experiment import LANGUAGE_VERSION, MOST_ROUNDS, SECTIONS
 from compiler.schema.model import ModelSpec
 from compiler.stages import STAGES
 

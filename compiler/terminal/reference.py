@@ -14,13 +14,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from compiler.artifacts import Kind
+from compiler.experiment import MOST_ROUNDS, SECTIONS
 from compiler.manifest import Placement
 from compiler.reading.fields import accepts, hints_of, kinds_of, members, pieces_of, record_types
 from compiler.render import render
 from compiler.schema.base import Accepts, Record, parse_count
 from compiler.schema.cluster import Cluster
 from compiler.schema.described import descriptions
-from compiler.schema.experiment import MOST_ROUNDS, SECTIONS
 from compiler.stages import STAGES, Stage
 
 

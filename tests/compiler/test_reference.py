@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from compiler.artifacts import Kind
-from compiler.schema.experiment import SECTIONS
+from compiler.experiment import SECTIONS
 from compiler.stages import STAGES
 from compiler.terminal import reference
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from compiler.errors import Problem, SpecError
+from compiler.experiment import Experiment, LoopEntry
 from compiler.load import load
-from compiler.schema.experiment import Experiment, LoopEntry
 from compiler.schema.model import ModelSpec, Precision
 from compiler.validate import read_record, validate
 
