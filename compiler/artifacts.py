@@ -89,7 +89,8 @@ class PromptRow(Record):
     flags: tuple[str, ...] = ()
     """What it was marked with when it was adopted: `unsafe`, say."""
     check: dict[str, Any] | None = None
-    """What its verifier needs: the answer, the tests, the instructions; none where the family checks by itself."""
+    """`verifier` (a file of `runtime/verifiers/`) and what that one needs: the answer, the tests, the instructions;
+    none where the family checks by itself."""
 
 
 class DialogueRow(Record):
@@ -121,6 +122,8 @@ class ResponseRow(Record):
     """False where the length limit cut it off."""
     logprob: float
     """Sum over response_ids of the sampling policy's log-probabilities (temperature 1)."""
+    check: dict[str, Any] | None = None
+    """The prompt's, so that a judge can check the answer."""
 
 
 class ScoreRow(Record):

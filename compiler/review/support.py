@@ -11,9 +11,11 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, SpecError
 from compiler.graph import StageGraph
 from compiler.plan import Plan
+from compiler.schema.generators import InstructionFollowing
 from compiler.stages import Stage
 from compiler.stages.generate import Generate
 from compiler.stages.mix import Mix
+from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
 
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -46,6 +48,8 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield "a generate stage with several policies"
     if isinstance(stage, Generate) and stage.instruction:
         yield "a generate stage with an instruction"
+    if isinstance(stage, Prompts) and isinstance(stage.generator, InstructionFollowing) and stage.generator.model:
+        yield f"the form {stage.generator.form!r}"
     if isinstance(stage, Mix) and stage.rows != "dialogues":
         yield f"a mix of {stage.rows}"
     if isinstance(stage, RewardModel) and stage.responses is None:

@@ -1,6 +1,7 @@
 """Where prompts come from: one record per generator kind."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -184,6 +185,17 @@ Instruction = Literal[
 """IFEval's 25 types of verifiable instruction, and its groups of them (2311.07911)."""
 
 
+def instruction_template(name: str) -> str:
+    """The words of this type of instruction."""
+    return f"prompts/instruction_{name.replace(':', '_')}.j2"
+
+
+def _types_of(names: Iterable[str]) -> list[str]:
+    """The types, without groups, that these types and groups are."""
+    types = [one for one in get_args(Instruction) if ":" in one]
+    return [one for one in types if any(name in (one, one.partition(":")[0]) for name in names)]
+
+
 class InstructionFollowing(Worded):
     """Prompts of another stage, each with an instruction that a program can verify (IFEval's types)."""
 
@@ -198,6 +210,10 @@ class InstructionFollowing(Worded):
     """Who answers in between; multi_turn and second_turn need one."""
     sampling: Sampling | None = None
     """How the answers in between are drawn."""
+
+    def templates(self) -> tuple[str, ...]:
+        """The words of each type, and how they are joined with the conversation."""
+        return (f"prompts/instructed_{self.form}.j2", *map(instruction_template, _types_of(self.instructions)))
 
     @model_validator(mode="after")
     def _turns_need_a_model(self) -> "InstructionFollowing":

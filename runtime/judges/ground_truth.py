@@ -1,11 +1,11 @@
-"""ground_truth: the task family's own verifier."""
+"""ground_truth: the verifier that the prompt carries, or its task family's own."""
 
 from collections.abc import Sequence
 
 from compiler.artifacts import ResponseRow, ScoreRow
 from compiler.schema.judges import GroundTruth
+from runtime import truth
 from runtime.context import Context
-from runtime.tasks import find
 
 
 def judge(spec: GroundTruth, rows: Sequence[ResponseRow], ctx: Context) -> list[ScoreRow]:
@@ -14,10 +14,11 @@ def judge(spec: GroundTruth, rows: Sequence[ResponseRow], ctx: Context) -> list[
 
 
 def score(row: ResponseRow) -> ScoreRow:
-    """What the verifier of the row's family says."""
-    family = find(row.family)
-    task = family.parse(row.messages[-1].content)
-    if task is None:
-        raise ValueError(f"response {row.id} answers no {row.family} prompt: {row.messages[-1].content!r}")
-    verdict = family.judge(task, row.response)
+    """What can be checked; no score where nothing can."""
+    try:
+        verdict = truth.verdict(row.family, row.messages, row.check, row.response)
+    except ValueError as error:
+        raise ValueError(f"response {row.id}: {error}") from error
+    if verdict is None:
+        return ScoreRow(response_id=row.id, score=None)
     return ScoreRow(response_id=row.id, score=float(verdict.passed), attributes=dict(verdict.attributes))

@@ -44,6 +44,7 @@ def run(stage: Generate, ctx: Context) -> Facts | None:
                 response_ids=found.token_ids,
                 finished=found.finished,
                 logprob=found.logprob,
+                check=prompt.check,
             )
         )
     if ctx.rank == 0:

@@ -1,17 +1,18 @@
 """prompts: make prompts with a generator, keeping only those that belong to the named parts of a split."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from compiler.artifacts import PromptRow
-from compiler.schema.generators import SelfPrompted, Tasks
+from compiler.schema.generators import InstructionFollowing, SelfPrompted, Tasks
 from compiler.stages.prompts import Prompts
 from runtime.context import Context, Facts
-from runtime.generators import self_prompted
-from runtime.generators.self_prompted import Collected, Sample
+from runtime.generators import instruction_following, self_prompted
+from runtime.generators.self_prompted import DUPLICATE, HELD_OUT, Collected, Sample
 from runtime.generators.tasks import draw_prompts
-from runtime.rows import write_rows
+from runtime.rows import read_rows, write_rows
+from runtime.splits import part_of, prompt_text
 
 _BATCH = 512
 
@@ -25,6 +26,8 @@ def run(stage: Prompts, ctx: Context) -> Facts:
         return _draw(stage, stage.generator, ctx)
     if isinstance(stage.generator, SelfPrompted):
         return _self_prompt(stage, stage.generator, ctx)
+    if isinstance(stage.generator, InstructionFollowing) and stage.generator.form == "single_turn":
+        return _instruct(stage, stage.generator, ctx)
     raise NotImplementedError(f"prompts of a generator of kind {stage.generator.kind}")
 
 
@@ -32,6 +35,42 @@ def _draw(stage: Prompts, generator: Tasks, ctx: Context) -> Facts:
     rows = draw_prompts(generator, count=stage.count, split=stage.split, parts=stage.parts, seed=stage.seed)
     write_rows(ctx.output, rows)
     return _facts(rows)
+
+
+def _instruct(stage: Prompts, generator: InstructionFollowing, ctx: Context) -> Facts:
+    prompts = list(read_rows(ctx.input(generator.prompts), PromptRow))
+    rows: dict[str, PromptRow] = {}
+    rejected: Counter[str] = Counter()
+    drafted = 0
+    for draft in instruction_following.drafts(generator, prompts, stage.seed):
+        if len(rows) == stage.count:
+            break
+        drafted += 1
+        row = instruction_following.finish(draft, None)
+        if part_of(stage.split, prompt_text(row.messages)) not in stage.parts:
+            rejected[HELD_OUT] += 1
+        elif row.id in rows:
+            rejected[DUPLICATE] += 1
+        else:
+            rows[row.id] = row
+    if not rows:
+        raise ValueError(f"none of {drafted} instructions made a wanted prompt: {dict(rejected)}")
+    write_rows(ctx.output, rows.values())
+    return {
+        **_facts(list(rows.values())),
+        "rows_by_instruction": _by_instruction(rows.values()),
+        "rejected": dict(sorted(rejected.items())),
+        "waterfall": [
+            {"name": "instructed", "rows": drafted},
+            {"name": "of a wanted part", "rows": drafted - rejected[HELD_OUT]},
+            {"name": "distinct", "rows": len(rows)},
+        ],
+    }
+
+
+def _by_instruction(rows: Iterable[PromptRow]) -> dict[str, int]:
+    asked = Counter(one["type"] for row in rows if row.check for one in row.check["instructions"])
+    return dict(sorted(asked.items()))
 
 
 def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from compiler.artifacts import Message
 from compiler.render import render, template_names, template_text
-from compiler.schema.generators import Generator
+from compiler.schema.generators import Generator, Instruction, InstructionFollowing
 from compiler.schema.judges import Judge
 from compiler.schema.topics import TopicSource
 from compiler.stages.code import Code
@@ -20,21 +20,46 @@ from compiler.stages.generate import Generate
 
 VALUES: dict[str, Any] = {
     "answer": "1. Bread\n2. Salt",
+    "capital_frequency": 4,
+    "capital_relation": "at least",
     "count": 5,
     "document_type": "newsletter",
+    "end_phrase": "That is all.",
     "entity": "integral",
     "examples": ["What is the weather now?", "Open my mail."],
     "first": "It is 4.",
+    "first_word": "however",
+    "forbidden_words": ["river", "stone"],
+    "frequency": 3,
     "highest": 10,
+    "instruction": "Use no comma.",
+    "keyword": "harbour",
+    "keywords": ["ladder", "music"],
     "language": "Python",
+    "let_frequency": 7,
+    "let_relation": "less than",
+    "letter": "q",
     "level": "middle school",
     "messages": [Message(role="user", content="Why?"), Message(role="assistant", content="Because.")],
+    "nth_paragraph": 2,
+    "num_bullets": 3,
+    "num_highlights": 3,
+    "num_paragraphs": 4,
+    "num_placeholders": 3,
+    "num_sections": 3,
+    "num_sentences": 8,
+    "num_words": 120,
+    "postscript_marker": "P.S.",
     "problem": "Sort a list.",
     "problems": ["Sort a list.", "Count words."],
+    "prompt": "Explain rain.",
+    "prompt_to_repeat": "Explain tides.",
     "question": "What is 2 + 2?",
     "reference": "4",
+    "relation": "at least",
     "request": "Explain tides.",
     "second": "It is 5.",
+    "section_spliter": "Part",
     "text": "The moon pulls at the sea.",
     "topic": "tides",
     "variant": 7,
@@ -44,9 +69,13 @@ VALUES: dict[str, Any] = {
 def nameable() -> Iterator[str]:
     """The names that records give for every value that their fields can take."""
     for union in (Generator, Judge, TopicSource):
-        for record in get_args(get_args(union)[0]):
+        for record in set(get_args(get_args(union)[0])) - {InstructionFollowing}:
             for options in _options(record):
                 yield from record.model_construct(**options).templates()
+    for form in ("single_turn", "multi_turn", "second_turn"):
+        yield from InstructionFollowing.model_construct(
+            instructions=dict.fromkeys(get_args(Instruction), 1.0), form=form
+        ).templates()
     operators = {"crossover": 1.0, "mutation": 1.0}
     yield from Code.model_construct(operators=operators, fitness=_any_judge()).templates()
     yield from Dialogues.model_construct(personas=_all_of(Dialogues, "personas")).templates()
@@ -91,7 +120,7 @@ def declared(template: str) -> set[str]:
 
 
 def test_the_folder_holds_what_records_can_name_and_nothing_else() -> None:
-    assert len(PROMPTS) == 36
+    assert len(PROMPTS) == 36 + 25 + 3
     assert tuple(PROMPTS) == template_names("prompts")
 
 
@@ -137,3 +166,17 @@ def test_a_comparison_reads_the_same_from_either_side() -> None:
         one = render(f"prompts/judge_{rubric}.j2", question="Q", first="alpha", second="omega")
         other = render(f"prompts/judge_{rubric}.j2", question="Q", first="omega", second="alpha")
         assert one.replace("alpha", "*").replace("omega", "alpha").replace("*", "omega") == other
+
+
+@pytest.mark.parametrize("template", [name for name in PROMPTS if "/instruct" in name])
+def test_an_instruction_is_said_in_different_ways(template: str) -> None:
+    values = {name: VALUES[name] for name in declared(template)}
+    texts = [render(template, **{**values, "variant": variant}) for variant in range(3)]
+    assert len(set(texts)) == 3
+    for text in texts:
+        for name, value in values.items():
+            assert (
+                all(one in text for one in value)
+                if isinstance(value, list)
+                else str(value) in text or name == "variant"
+            )
