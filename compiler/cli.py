@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         has_json(sub)
     render.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new directory")
 
+    plan.add_argument("--markdown", action="store_true", help="print as Markdown, for a pull request")
     plan.add_argument("--search", metavar="STAGE", help="instead: the fastest layouts of this stage that fit")
 
     explain = verb("explain", "say why a stage will run, which written value is behind it, and what it costs again")

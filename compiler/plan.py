@@ -18,7 +18,7 @@ from compiler.planning.inventory import Inventory
 from compiler.planning.memory import Memory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
 from compiler.planning.reuse import why_pinned, why_reused, why_run
-from compiler.planning.schedule import Slot, makespan, urgency
+from compiler.planning.schedule import Slot, critical_path, schedule, urgency
 from compiler.planning.workload import PhaseWork, Work, work_of
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
@@ -93,6 +93,10 @@ class Plan:
     """Of the whole run, stages side by side within the cores."""
     urgency: Mapping[str, float]
     """Of each stage that runs: seconds from its start to the end of the longest chain behind it."""
+    starts: Mapping[str, float]
+    """Of each stage that runs: seconds from the run's start to its own."""
+    critical: tuple[str, ...]
+    """The longest chain of stages that run, first to last: more cores or GPUs would not shorten it."""
 
     @property
     def gpu_hours(self) -> float:
@@ -152,7 +156,17 @@ def make_plan(
         for stage in planned
         if stage.action == "run"
     ]
-    return Plan(graph.name, cluster, cores, tuple(planned), makespan(slots, width), urgency(slots))
+    starts = schedule(slots, width)
+    return Plan(
+        graph.name,
+        cluster,
+        cores,
+        tuple(planned),
+        max((starts[slot.label] + slot.seconds for slot in slots), default=0.0),
+        urgency(slots),
+        starts,
+        critical_path(slots),
+    )
 
 
 @dataclass(frozen=True)
@@ -262,6 +276,7 @@ def segments(stage: PlannedStage, cluster: Cluster) -> int:
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The stable machine interface of `rung plan --json`."""
+    critical = frozenset(plan.critical)
     return {
         "name": plan.name,
         "cluster": plan.cluster.name,
@@ -273,7 +288,14 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
             "stages_reused": sum(stage.action != "run" for stage in plan.stages),
         },
-        "stages": [_stage_json(stage, plan.cluster) for stage in plan.stages],
+        "stages": [
+            {
+                **_stage_json(stage, plan.cluster),
+                "start_s": plan.starts.get(stage.label),
+                "critical": stage.label in critical,
+            }
+            for stage in plan.stages
+        ],
     }
 
 

@@ -17,6 +17,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _show_search(plan, arguments.search, as_json=arguments.json)
     if arguments.json:
         print(json.dumps(plan_json(plan)))
+    elif arguments.markdown:
+        from compiler.terminal.markdown import plan_markdown
+
+        print(plan_markdown(plan), end="")
     else:
         show_plan(plan)
     return 0
@@ -48,11 +52,29 @@ def _show_search(plan: Plan, label: str, *, as_json: bool) -> int:
     return 0
 
 
+_MOST_ROWS = 150
+"""Of a table that a person looks at; a file or a pipe gets a line for each stage."""
+
+
 def show_plan(plan: Plan) -> None:
-    """The plan as a table with its sums."""
+    """What runs and why, what it takes, and what to know before."""
+    from rich.text import Text
+
+    from compiler.review.warnings import warnings
     from compiler.terminal.console import console
-    from compiler.terminal.tables import plan_summary, plan_table
+    from compiler.terminal.listing import listed
+    from compiler.terminal.tables import plan_lines, plan_summary, plan_table
 
     screen = console()
-    screen.print(plan_table(plan))
-    screen.print(plan_summary(plan))
+    if screen.is_terminal:
+        listing = listed(plan, most=_MOST_ROWS)
+        screen.print(plan_table(listing, screen.width))
+        if listing.left_out:
+            screen.print(f"… and {listing.left_out:,} stages more; `rung plan … | less` shows them all", style="dim")
+        screen.print()
+    else:
+        for line in plan_lines(listed(plan)):
+            print(line)
+    for warning in warnings(plan):
+        screen.print(Text.assemble(("note: ", "yellow"), warning))
+    screen.print(Text(plan_summary(plan)))

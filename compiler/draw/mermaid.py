@@ -1,39 +1,32 @@
-"""A stage graph as a Mermaid flowchart, which GitHub and many editors draw."""
+"""Stages as a Mermaid flowchart, which GitHub and many editors draw."""
 
 from collections.abc import Iterator, Mapping
 
 from compiler.draw.colours import colour_of
-from compiler.draw.grouping import Group, group_stages, short_name
-from compiler.graph import StageGraph
+from compiler.draw.picture import Frame, Node, Picture
 
 
-def draw_mermaid(graph: StageGraph) -> str:
+def draw_mermaid(picture: Picture) -> str:
     """The flowchart: a box a stage with its kind, a frame around each loop and each round."""
-    ids = {label: f"s{number}" for number, label in enumerate(graph.order())}
-    kinds = dict.fromkeys(graph.stage(label).kind for label in graph.order())
-    lines = ["flowchart TB", *_boxes(group_stages(graph), 1, graph, ids)]
-    lines += [f"  {ids[ref]} --> {ids[label]}" for label in graph.order() for ref in graph.inputs(label)]
-    lines += [f"  classDef {kind} fill:{colour_of(kind)},stroke:#666,color:#111" for kind in kinds]
+    ids = picture.ids
+    kinds = dict.fromkeys(node.kind for node in picture.nodes)
+    frames = {frame.id: f"g{number}" for number, frame in enumerate(picture.root.frames())}
+    lines = ["flowchart TB", *_boxes(picture.root, 1, ids, frames)]
+    lines += [f"  {ids[need]} --> {ids[label]}" for need, label in picture.edges]
+    lines += [f"  classDef {kind} fill:{colour_of(kind).tint},stroke:#666,color:#111" for kind in kinds]
     return "\n".join(lines)
 
 
-def _boxes(group: Group, depth: int, graph: StageGraph, ids: Mapping[str, str]) -> Iterator[str]:
+def _boxes(frame: Frame, depth: int, ids: Mapping[str, str], frames: Mapping[str, str]) -> Iterator[str]:
     indent = "  " * depth
-    for number, member in enumerate(group.members):
-        if isinstance(member, str):
-            kind = graph.stage(member).kind
-            text = f"{_escaped(short_name(member))}<br/><small>{_escaped(kind)}</small>"
-            yield f'{indent}{ids[member]}["{text}"]:::{kind}'
+    for member in frame.members:
+        if isinstance(member, Node):
+            text = f"{_escaped(member.name)}<br/><small>{_escaped(member.kind)}</small>"
+            yield f'{indent}{ids[member.label]}["{text}"]:::{member.kind}'
             continue
-        yield f'{indent}subgraph g{ids[_first(member)]}_{depth}_{number}["{_escaped(member.title)}"]'
-        yield from _boxes(member, depth + 1, graph, ids)
+        yield f'{indent}subgraph {frames[member.id]}["{_escaped(member.title)}"]'
+        yield from _boxes(member, depth + 1, ids, frames)
         yield f"{indent}end"
-
-
-def _first(group: Group) -> str:
-    """The first stage inside: it makes the frame's id unique."""
-    member = group.members[0]
-    return member if isinstance(member, str) else _first(member)
 
 
 def _escaped(text: str) -> str:

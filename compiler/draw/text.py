@@ -1,20 +1,19 @@
-"""A stage graph for a terminal: one line a stage, with the wave it can start in, its kind and what it needs."""
+"""Stages for a terminal: one line a stage, with the wave it can start in, its kind and what it needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from compiler.draw.grouping import Group, group_stages, name_from, short_name
-from compiler.graph import StageGraph
+from compiler.draw.picture import Frame, Node, Picture, name_from
 
 _MOST_INPUTS = 6
 
 
-def draw_text(graph: StageGraph) -> str:
+def draw_text(picture: Picture) -> str:
     """The picture; stages of one wave can run side by side once the waves before are done."""
-    waves = _waves(graph)
-    lines = list(_lines(group_stages(graph), 0, graph, waves))
+    lines = list(_lines(picture.root, 0))
     widths = [max((len(line.cells[column]) for line in lines if line.cells), default=0) for column in range(3)]
-    title = f"{graph.name}: {_count(len(graph), 'stage')} in {_count(max(waves.values(), default=0), 'wave')}"
+    waves = max((node.wave for node in picture.nodes), default=0)
+    title = f"{picture.name}: {_count(len(picture.nodes), 'stage')} in {_count(waves, 'wave')}"
     return "\n".join([title, "", *(line.format(widths) for line in lines)])
 
 
@@ -32,32 +31,21 @@ class _Line(NamedTuple):
         return f"{wave:>{widths[0]}}  {name:<{widths[1]}}  {kind:<{widths[2]}}  {inputs}".rstrip()
 
 
-def _lines(group: Group, depth: int, graph: StageGraph, waves: Mapping[str, int]) -> Iterator[_Line]:
-    for member in group.members:
-        indent = "  " * depth
-        if isinstance(member, str):
-            yield _Line(
-                "", (str(waves[member]), indent + short_name(member), graph.stage(member).kind, _inputs(member, graph))
-            )
+def _lines(frame: Frame, depth: int) -> Iterator[_Line]:
+    indent = "  " * depth
+    for member in frame.members:
+        if isinstance(member, Node):
+            yield _Line("", (str(member.wave), indent + member.name, member.kind, _inputs(member)))
             continue
-        rounds = sum(
-            isinstance(inner, Group) and inner.title.startswith(f"{member.title} ") for inner in member.members
-        )
-        yield _Line(f"{indent}{member.title}:" + (f" {_count(rounds, 'round')}" if rounds else ""), None)
-        yield from _lines(member, depth + 1, graph, waves)
+        rounds = f" {_count(member.num_rounds, 'round')}" if member.sort == "loop" else ""
+        yield _Line(f"{indent}{member.title}:{rounds}", None)
+        yield from _lines(member, depth + 1)
 
 
-def _inputs(label: str, graph: StageGraph) -> str:
-    names = [name_from(ref, label) for ref in graph.inputs(label)]
+def _inputs(node: Node) -> str:
+    names = [name_from(need, node.label) for need in node.needs]
     shown = ", ".join(names[:_MOST_INPUTS])
     return shown + (f" and {len(names) - _MOST_INPUTS} more" if len(names) > _MOST_INPUTS else "")
-
-
-def _waves(graph: StageGraph) -> Mapping[str, int]:
-    waves: dict[str, int] = {}
-    for label in graph.order():
-        waves[label] = 1 + max((waves[ref] for ref in graph.inputs(label)), default=0)
-    return waves
 
 
 def _count(number: int, word: str) -> str:

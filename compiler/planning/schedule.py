@@ -30,8 +30,31 @@ def urgency(slots: Sequence[Slot]) -> dict[str, float]:
     return total
 
 
+def critical_path(slots: Sequence[Slot]) -> tuple[str, ...]:
+    """The longest chain of stages: however many cores there are, the run takes no less than their seconds.
+
+    `slots` stand in topological order.
+    """
+    rank = urgency(slots)
+    longest = max(rank.values(), default=0.0)
+    chain: list[Slot] = []
+    for slot in slots:
+        if not chain:
+            if rank[slot.label] == longest:
+                chain.append(slot)
+        elif chain[-1].label in slot.needs and rank[chain[-1].label] == chain[-1].seconds + rank[slot.label]:
+            chain.append(slot)
+    return tuple(slot.label for slot in chain)
+
+
 def makespan(slots: Sequence[Slot], cores: int) -> float:
-    """Wall seconds until all are done, the most urgent ready stage first.
+    """Wall seconds until all are done, started as `schedule` starts them."""
+    starts = schedule(slots, cores)
+    return max((starts[slot.label] + slot.seconds for slot in slots), default=0.0)
+
+
+def schedule(slots: Sequence[Slot], cores: int) -> dict[str, float]:
+    """Seconds from the run's start to each stage's, the most urgent ready stage first.
 
     A stage wider than the machine takes it all.
     """
@@ -45,6 +68,7 @@ def makespan(slots: Sequence[Slot], cores: int) -> float:
     ready = [(-rank[label], label) for label, needs in waiting.items() if not needs]
     heapq.heapify(ready)
     running: list[tuple[float, str]] = []
+    starts: dict[str, float] = {}
     free, now = cores, 0.0
     while ready or running:
         held = []
@@ -55,6 +79,7 @@ def makespan(slots: Sequence[Slot], cores: int) -> float:
                 held.append(item)
                 break
             free -= width
+            starts[item[1]] = now
             heapq.heappush(running, (now + by_label[item[1]].seconds, item[1]))
         for item in held:
             heapq.heappush(ready, item)
@@ -64,4 +89,4 @@ def makespan(slots: Sequence[Slot], cores: int) -> float:
             waiting[child].discard(done)
             if not waiting[child]:
                 heapq.heappush(ready, (-rank[child], child))
-    return now
+    return starts

@@ -1,14 +1,17 @@
 """The plan, a run's status and the ladder as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from operator import ne
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from compiler.plan import Plan, PlannedStage, segments
+from compiler.plan import Plan
 from compiler.runs.status import RunStatus, StageStatus
-from compiler.terminal.words import count, duration
+from compiler.terminal.listing import Listing
+from compiler.terminal.words import duration
 
 _STATE_STYLE = {
     "done": "green",
@@ -22,61 +25,86 @@ _STATE_STYLE = {
 }
 
 
-def plan_table(plan: Plan) -> Table:
-    """One line for each stage."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("stage", "kind"):
-        table.add_column(name, no_wrap=True)
-    places = ("GPUs", "GB", "time", "GPU-hours") if plan.cluster.num_gpus else ("ranks", "time")
-    for name in ("params", "rows", "tokens", "steps", "batch", *places):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("action", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for stage in plan.stages:
-        table.add_row(*_plan_row(stage, plan), style="dim" if stage.action != "run" else None)
+_ACTION_MARK = {"run": "●", "reuse": "○", "skip": "-"}
+_LEAST_WHY = 24
+"""Letters of a reason that a line should have room for."""
+
+
+def plan_table(listing: Listing, width: int) -> Table:
+    """The rows as a table for a screen of this width: what runs stands out, what there is no room for is left out."""
+    fitted = fitting(listing, width - 2)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in fitted.columns:
+        last = column.name == "why"
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+        )
+    for row in fitted.rows:
+        mark = _ACTION_MARK.get(row.cells[0], "◐")
+        table.add_row(Text(mark, "cyan" if row.runs else "green"), *row.cells, style=None if row.runs else "dim")
     return table
 
 
-def _plan_row(stage: PlannedStage, plan: Plan) -> tuple[str, ...]:
-    work = stage.work
-    about = "~" if work.approximate else ""
-    time = duration(stage.wall_s) if stage.action == "run" else ""
-    if plan.cluster.num_gpus:
-        parts = segments(stage, plan.cluster)
-        time += f" in {parts} jobs" if time and parts > 1 else ""
-        hours = f"{stage.gpu_hours:,.1f}" if stage.cost.gpus and stage.action == "run" else ""
-        memory = f"{stage.memory.total / 1e9:.0f}" if stage.memory else ""
-        places: tuple[str, ...] = (str(stage.cost.gpus or ""), memory, time, hours)
-    else:
-        places = (str(stage.placement.layout.world_size) if stage.parameters else "", time)
-    return (
-        stage.label,
-        stage.kind,
-        count(stage.parameters.total) if stage.parameters else "",
-        about + count(work.rows) if work.rows else "",
-        count(work.tokens or work.served_tokens),
-        count(work.steps),
-        count(work.global_batch_size),
-        *places,
-        stage.action,
-        stage.reason,
-    )
+def fitting(listing: Listing, width: int) -> Listing:
+    """Without the columns that can be spared, the most dispensable first, until the others and a reason have room."""
+    spare = sorted((column for column in listing.columns if column.spare), key=lambda column: -column.spare)
+    while spare and _width(listing) > width:
+        gone = spare.pop(0)
+        listing = listing.only(partial(ne, gone))
+    return listing
+
+
+def _width(listing: Listing) -> int:
+    names = [column.name for column in listing.columns]
+    widths = [
+        min(width, _LEAST_WHY) if name == "why" else width for name, width in zip(names, listing.widths, strict=True)
+    ]
+    return sum(widths) + 2 * len(widths)
+
+
+def plan_lines(listing: Listing) -> Iterator[str]:
+    """The rows as plain lines, for a file or a pipe."""
+    widths = listing.widths
+    for cells in (tuple(column.name for column in listing.columns), *(row.cells for row in listing.rows)):
+        aligned = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(cells, widths, listing.columns, strict=True)
+        )
+        yield "  ".join(aligned).rstrip()
 
 
 def plan_summary(plan: Plan) -> str:
-    """The sums in one sentence."""
+    """The sums in one sentence, and the chain of stages that sets the least time."""
     running = len(plan.to_run)
     kept = len(plan.stages) - running
     if not running:
         return f"{kept} stages, all reused: nothing to run"
-    start = f"{running} stages to run, {kept} reused: about {duration(plan.wall_s)} on"
+    text = f"{running:,} stages to run, {kept:,} reused: about {duration(plan.wall_s)} on"
     if plan.cluster.num_gpus:
         assert plan.cluster.gpu is not None
-        return (
-            f"{start} {plan.cluster.num_gpus:,} {plan.cluster.gpu.name} of {plan.cluster.name} "
+        text += (
+            f" {plan.cluster.num_gpus:,} {plan.cluster.gpu.name} of {plan.cluster.name} "
             f"({plan.gpu_hours:,.0f} GPU-hours, {plan.price:,.0f} at {plan.cluster.gpu.price_per_hour:g} each)"
         )
-    return f"{start} {plan.cores} cores of {plan.cluster.name} ({duration(3600 * plan.core_hours)} of core time)"
+    else:
+        text += f" {plan.cores} cores of {plan.cluster.name} ({duration(3600 * plan.core_hours)} of core time)"
+    return f"{text}\n{longest_chain(plan)}"
+
+
+_ENDS = 3
+
+
+def longest_chain(plan: Plan) -> str:
+    """`longest chain: 1 h 02 min, tokenizer → base → … 12 more … → exam → report`."""
+    chain = plan.critical
+    seconds = max((plan.urgency[label] for label in chain), default=0.0)
+    between = len(chain) - 2 * _ENDS
+    shown = chain if between < 2 else (*chain[:_ENDS], f"… {between} more …", *chain[-_ENDS:])
+    return f"longest chain: {duration(seconds)}, {' → '.join(shown)}"
 
 
 def status_table(status: RunStatus) -> Table:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compiler.draw.mermaid import draw_mermaid
+from compiler.draw.picture import picture_of
 from compiler.draw.text import draw_text
 from compiler.errors import SpecError
 from compiler.load import load_tree
@@ -44,8 +45,8 @@ def compile_anything(folder: Path, text: str, overrides: Sequence[str] = ()) -> 
             assert problem.message
             assert problem.code
         return
-    assert draw_text(graph)
-    assert draw_mermaid(graph)
+    assert draw_text(picture_of(graph))
+    assert draw_mermaid(picture_of(graph))
 
 
 _WORDS = st.sampled_from(

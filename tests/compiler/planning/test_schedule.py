@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.planning.schedule import Slot, makespan, urgency
+from compiler.planning.schedule import Slot, critical_path, makespan, schedule, urgency
 
 
 def test_a_chain_takes_the_sum_whatever_the_cores() -> None:
@@ -51,3 +53,24 @@ def test_the_makespan_is_between_its_bounds(slots: list[Slot], cores: int) -> No
 @pytest.mark.parametrize("cores", [1, 2])
 def test_needs_outside_the_slots_count_as_done(cores: int) -> None:
     assert makespan([Slot("a", ("sealed already",), 1, 2.0)], cores) == 2.0
+
+
+@given(_programs(), st.integers(1, 4))
+def test_a_stage_starts_when_what_it_needs_is_done_and_there_are_cores(slots: list[Slot], cores: int) -> None:
+    starts = schedule(slots, cores)
+    ends = {slot.label: starts[slot.label] + slot.seconds for slot in slots}
+    assert all(starts[slot.label] >= ends[need] for slot in slots for need in slot.needs)
+    for moment in starts.values():
+        assert sum(min(one.cores, cores) for one in slots if starts[one.label] <= moment < ends[one.label]) <= cores
+
+
+@given(_programs())
+def test_the_critical_path_is_a_chain_that_takes_as_long_as_the_most_urgent_stage(slots: list[Slot]) -> None:
+    by_label = {slot.label: slot for slot in slots}
+    chain = critical_path(slots)
+    assert all(before in by_label[after].needs for before, after in pairwise(chain))
+    assert sum(by_label[label].seconds for label in chain) == max(urgency(slots).values())
+
+
+def test_nothing_to_run_has_no_critical_path() -> None:
+    assert critical_path([]) == () and makespan([], 2) == 0.0
