@@ -8,22 +8,18 @@ import numpy as np
 import torch
 
 from compiler.artifacts import PreferenceRow
-from compiler.schema.training import num_steps
 from compiler.stages.prefer import Prefer
 from runtime import losses
 from runtime.context import Context, Facts
-from runtime.curve import Curve
 from runtime.engine.batch import Batch, collate
 from runtime.engine.logprobs import sequence_logprobs
-from runtime.engine.loop import Checkpointing, train
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput
-from runtime.engine.parallel import start
 from runtime.losses.preference import PreferenceLogprobs
-from runtime.order import EpochOrder
 from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
+from runtime.training import epochs, fit, joined
 
 _REFERENCE_ROWS = 256
 
@@ -43,36 +39,20 @@ def run(stage: Prefer, ctx: Context) -> Facts:
     rows = list(read_rows(ctx.input(stage.data), PreferenceRow))
     answers = [_answer(tokenizer, row, ids) for row in rows for ids in (row.chosen_ids, row.rejected_ids)]
     rewards = torch.tensor([[row.chosen_reward, row.rejected_reward] for row in rows])
-    order = EpochOrder(len(rows), stage.global_batch_size, stage.seed)
-    steps = num_steps(len(rows), stage.epochs, stage.global_batch_size)
-    placement = ctx.placement
-    with start(
-        placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
-    ) as world:
-        model = open_policy(init, placement.layout, stage.precision)
+    loss = losses.find(stage.loss.kind)
+
+    def objective(logprobs_BL: torch.Tensor, batch: Batch) -> LossOutput:
+        return loss(stage.loss, _gather(logprobs_BL, batch))
+
+    with joined(stage, ctx) as world:
+        model = open_policy(init, ctx.placement.layout, stage.precision)
         reference = _reference(stage, ctx, model, answers, tokenizer.pad_id)
-        loss = losses.find(stage.loss.kind)
-        curve = Curve(ctx, steps)
 
-        def micro_batches(step: int) -> list[Batch]:
-            shares = order.micro_batches(
-                step, rank=world.dp_rank, ranks=placement.layout.dp, size=placement.micro_batch_size
-            )
-            return [_collate(share, answers, rewards, reference, tokenizer.pad_id) for share in shares]
+        def collate_pairs(pairs: Sequence[int]) -> Batch:
+            return _collate(pairs, answers, rewards, reference, tokenizer.pad_id)
 
-        def objective(logprobs_BL: torch.Tensor, batch: Batch) -> LossOutput:
-            return loss(stage.loss, _gather(logprobs_BL, batch))
-
-        train(
-            model,
-            stage.optimizer,
-            num_steps=steps,
-            learning_rate=lambda step: stage.learning_rate.at(step, steps),
-            micro_batches=micro_batches,
-            objective=objective,
-            checkpointing=Checkpointing(ctx.scratch / "checkpoints", placement.checkpoint_every_steps),
-            on_step=curve.record,
-        )
+        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=collate_pairs)
+        curve = fit(stage, ctx, model, steps, objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
     facts = {"rows": len(rows), "rows_synthetic": len(rows), "rows_human": 0}
     return {**facts, **curve.seal(ctx.output)} if ctx.rank == 0 else facts

@@ -8,16 +8,14 @@ from itertools import accumulate
 from compiler.schema.model import ModelSpec
 from compiler.stages.pretrain import Phase, Pretrain
 from runtime.context import Context, Facts
-from runtime.curve import Curve
 from runtime.engine.batch import Batch
 from runtime.engine.data import PretrainingSamples, Source, pretraining_samples
-from runtime.engine.loop import Checkpointing, train
 from runtime.engine.model import Model, build
 from runtime.engine.objective import next_token
-from runtime.engine.parallel import start
 from runtime.policy import open_policy, write_policy
 from runtime.stages.tokenize import PREFIX
 from runtime.tokenizer import ChatTokenizer
+from runtime.training import Steps, fit, joined
 
 
 @dataclass(frozen=True)
@@ -36,18 +34,14 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
     placement = ctx.placement
     stretches = _stretches(stage)
     ends = list(accumulate(stretch.steps for stretch in stretches))
-    steps = ends[-1]
     schedules = stage.schedules()
     first_steps = [schedule.first_step for schedule in schedules]
     phase_steps = [sum(phase.steps(stage.seq_length)) for phase in stage.phases]
-    with start(
-        placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
-    ) as world:
+    with joined(stage, ctx) as world:
         model = _model(stage, ctx)
         samples = [
             _samples(stage, number, phase, stretches, model.spec, ctx) for number, phase in enumerate(stage.phases)
         ]
-        curve = Curve(ctx, steps)
 
         def place(step: int) -> tuple[_Stretch, int]:
             """The stretch of a step, and the step's number within it."""
@@ -67,16 +61,7 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
                 samples[stretch.phase].batch(range(begin, begin + size)) for begin in range(first, first + share, size)
             ]
 
-        train(
-            model,
-            stage.optimizer,
-            num_steps=steps,
-            learning_rate=learning_rate,
-            micro_batches=micro_batches,
-            objective=next_token,
-            checkpointing=Checkpointing(ctx.scratch / "checkpoints", placement.checkpoint_every_steps),
-            on_step=curve.record,
-        )
+        curve = fit(stage, ctx, model, Steps(ends[-1], learning_rate, micro_batches), next_token)
         write_policy(model, ctx.output, tokenizer=ctx.input(stage.tokenizer), main=world.is_main)
     facts = {
         "phases": [

@@ -10,24 +10,20 @@ import torch
 
 from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
 from compiler.schema.losses import Regression
-from compiler.schema.training import num_steps
 from compiler.stages.reward_model import RewardModel
 from runtime.context import Context, Facts
-from runtime.curve import Curve
 from runtime.engine.batch import Batch, collate_whole
 from runtime.engine.checkpoint import load_weights
-from runtime.engine.loop import Checkpointing, train
 from runtime.engine.model import Model, build
 from runtime.engine.objective import LossOutput
-from runtime.engine.parallel import start
 from runtime.losses.bradley_terry import bradley_terry
 from runtime.losses.regression import regression
-from runtime.order import EpochOrder
 from runtime.policy import TOKENIZER, WEIGHTS, read_model_spec, write_policy
 from runtime.randomness import uniforms
 from runtime.rewards import CALIBRATION, HEAD, attributes, pair_accuracy
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
+from runtime.training import epochs, fit, joined
 
 
 @dataclass(frozen=True)
@@ -48,39 +44,20 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
     }
     training = [row for row in examples if row.prompt_id not in held_out]
     pairs = _adjacent_pairs(training)
-    placement = ctx.placement
-    batch_pairs = max(1, stage.global_batch_size // 2)
-    steps = num_steps(len(training), stage.epochs, stage.global_batch_size)
-    order = EpochOrder(len(pairs), batch_pairs, stage.seed)
-    with start(
-        placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
-    ) as world:
-        model = build(read_model_spec(init), placement.layout, stage.precision, seed=stage.seed, head=HEAD)
+    pair_weight = stage.loss.bradley_terry_weight if isinstance(stage.loss, Regression) else 0.0
+
+    def collate_pairs(numbers: Sequence[int]) -> Batch:
+        return _collate([row for number in numbers for row in pairs[number]], tokenizer.pad_id)
+
+    def objective(values_BK: torch.Tensor, batch: Batch) -> LossOutput:
+        return _loss(values_BK, batch, pair_weight)
+
+    with joined(stage, ctx) as world:
+        layout = ctx.placement.layout
+        model = build(read_model_spec(init), layout, stage.precision, seed=stage.seed, head=HEAD)
         load_weights(model, init / WEIGHTS, body_only=True)
-        curve = Curve(ctx, steps)
-
-        def micro_batches(step: int) -> list[Batch]:
-            size = placement.micro_batch_size
-            shares = order.micro_batches(
-                step, rank=world.dp_rank, ranks=placement.layout.dp, size=max(1, size // 2) if size else None
-            )
-            return [_collate([row for pair in share for row in pairs[pair]], tokenizer.pad_id) for share in shares]
-
-        pair_weight = stage.loss.bradley_terry_weight if isinstance(stage.loss, Regression) else 0.0
-
-        def objective(values_BK: torch.Tensor, batch: Batch) -> LossOutput:
-            return _loss(values_BK, batch, pair_weight)
-
-        train(
-            model,
-            stage.optimizer,
-            num_steps=steps,
-            learning_rate=lambda step: stage.learning_rate.at(step, steps),
-            micro_batches=micro_batches,
-            objective=objective,
-            checkpointing=Checkpointing(ctx.scratch / "checkpoints", placement.checkpoint_every_steps),
-            on_step=curve.record,
-        )
+        steps = epochs(stage, ctx, world, num_rows=len(training), group=2, collate=collate_pairs)
+        curve = fit(stage, ctx, model, steps, objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
         calibration = _calibrate(model, [row for row in examples if row.prompt_id in held_out], tokenizer.pad_id)
     if ctx.rank != 0:

@@ -1,0 +1,85 @@
+"""How every stage trains: where its rows come from at each step, its checkpoints, its curve.
+
+A stage says what a micro-batch and a loss are; all of them share what is here.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from compiler.schema.training import num_steps
+from compiler.stages.prefer import Prefer
+from compiler.stages.pretrain import Pretrain
+from compiler.stages.reward_model import RewardModel
+from compiler.stages.sft import Sft
+from runtime.context import Context
+from runtime.curve import Curve
+from runtime.engine.batch import Batch
+from runtime.engine.loop import Checkpointing, train
+from runtime.engine.model import Model
+from runtime.engine.objective import Objective
+from runtime.engine.parallel import World, start
+from runtime.order import EpochOrder
+
+InEpochs = Sft | Prefer | RewardModel
+"""Stages that pass over rows, in an order of their seed."""
+Trained = Pretrain | InEpochs
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is trained on, step by step: functions of the step alone, so that a resumed run does the same."""
+
+    count: int
+    learning_rate: Callable[[int], float]
+    micro_batches: Callable[[int], Sequence[Batch]]
+    """This data-parallel rank's."""
+
+
+@contextmanager
+def joined(stage: Trained, ctx: Context) -> Iterator[World]:
+    """This process as a rank of its stage's job."""
+    layout, rendezvous = ctx.placement.layout, ctx.rendezvous
+    with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=rendezvous, seed=stage.seed) as world:
+        yield world
+
+
+def epochs(
+    stage: InEpochs,
+    ctx: Context,
+    world: World,
+    *,
+    num_rows: int,
+    collate: Callable[[Sequence[int]], Batch],
+    group: int = 1,
+) -> Steps:
+    """Whole batches of the stage's epochs over `num_rows` rows; `collate` makes a micro-batch of rows by number.
+
+    With a `group` of 2, say, rows stay together two by two (the last may meet one again), and the numbers are those
+    of the pairs.
+    """
+    order = EpochOrder(-(-num_rows // group), max(1, stage.global_batch_size // group), stage.seed)
+    count = num_steps(num_rows, stage.epochs, stage.global_batch_size)
+    ranks, size = ctx.placement.layout.dp, ctx.placement.micro_batch_size
+    groups = max(1, size // group) if size else None
+
+    def micro_batches(step: int) -> list[Batch]:
+        return [collate(rows) for rows in order.micro_batches(step, rank=world.dp_rank, ranks=ranks, size=groups)]
+
+    return Steps(count, lambda step: stage.learning_rate.at(step, count), micro_batches)
+
+
+def fit(stage: Trained, ctx: Context, model: Model, steps: Steps, objective: Objective) -> Curve:
+    """Trains the model in place, from the last checkpoint in scratch where there is one. Called on every rank."""
+    curve = Curve(ctx, steps.count)
+    train(
+        model,
+        stage.optimizer,
+        num_steps=steps.count,
+        learning_rate=steps.learning_rate,
+        micro_batches=steps.micro_batches,
+        objective=objective,
+        checkpointing=Checkpointing(ctx.scratch / "checkpoints", ctx.placement.checkpoint_every_steps),
+        on_step=curve.record,
+    )
+    return curve
