@@ -38,6 +38,7 @@ from compiler.reading.problems import Problems
 from compiler.reading.scopes import Visible
 from compiler.reading.tree import Place, Scalar
 from compiler.schema.model import ModelSpec
+from compiler.stages.endpoint import Endpoint
 
 Edges: TypeAlias = Mapping[str, tuple[str, ...]]
 """Label -> the labels at the other end of its edges."""
@@ -96,6 +97,16 @@ class StageGraph:
         """The shape of the model that this stage makes (a policy or a reward model); None of a served model."""
         lineage = self._lineages.get(label)
         return lineage.model if lineage else None
+
+    def served_model(self, label: str) -> str:
+        """What servers call the model of this endpoint stage; empty of other stages."""
+        stage = self._stages[label].stage
+        return stage.model if isinstance(stage, Endpoint) else ""
+
+    def weight_bytes(self, label: str) -> float:
+        """Of one weight of the model that this stage makes: 4 where it was trained in fp32, else 2."""
+        precision = getattr(self._stages[label].stage, "precision", None)
+        return 4.0 if precision is not None and precision.dtype == "fp32" else 2.0
 
     def policy_tokenizer(self, label: str) -> str:
         """The label of the tokenizer of the model that this stage makes."""

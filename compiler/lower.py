@@ -30,7 +30,9 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
     store, run = store.resolve(), run.resolve()
     stages = {stage.label: stage for stage in plan.stages}
     files = {
-        manifest_name(stage.label): _manifest(stage, stages, store, run, provenance).model_dump_json(indent=1)
+        manifest_name(stage.label): _manifest(stage, stages, store, run, provenance, plan.cluster.name).model_dump_json(
+            indent=1
+        )
         for stage in plan.to_run
     }
     if plan.cluster.executor == "slurm":
@@ -65,7 +67,12 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
 
 
 def _manifest(
-    stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, run: Path, provenance: Mapping[str, Any]
+    stage: PlannedStage,
+    stages: Mapping[str, PlannedStage],
+    store: Path,
+    run: Path,
+    provenance: Mapping[str, Any],
+    cluster: str,
 ) -> Manifest:
     return Manifest.model_construct(
         format=1,
@@ -82,6 +89,7 @@ def _manifest(
             "wall_s": stage.wall_s,
             "speed_wall_s": round(stage.cost.speed_wall_s, 3),
             "basis": stage.cost.basis,
+            "cluster": cluster,
             "rows": stage.work.rows,
             "steps": stage.work.steps,
             "tokens": stage.work.tokens,

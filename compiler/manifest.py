@@ -18,7 +18,7 @@ class Placement(Record):
     dp_at_batch: dict[str, Count] = Field(default_factory=dict)
     """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named."""
     micro_batch_size: Count | None = None
-    """Rows of one forward pass on one rank; the whole share of the rank where absent."""
+    """Rows of one forward pass on one rank. Where absent: the whole share of the rank in training, 256 elsewhere."""
     sequence_parallel: bool = False
     """Divide what lies between tensor-parallel layers along the sequence."""
     distributed_optimizer: bool = False
@@ -38,6 +38,11 @@ class Placement(Record):
     """CPU threads of each rank."""
     checkpoint_every_steps: int = Field(200, ge=0)
     """Optimizer steps between resumable checkpoints; 0 saves none."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows that one replica answers or scores together, where nothing is trained."""
+        return self.micro_batch_size or 256
 
 
 class ManifestInput(InputRecord):

@@ -11,7 +11,7 @@ from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
-from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, ranks_at
+from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, ranks_at, served_price
 from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
@@ -49,7 +49,7 @@ class PlannedStage:
     parameters: Parameters | None
     cost: Cost
     memory: Memory | None
-    """Of training, on one GPU; None where nothing is trained on GPUs that the planner knows."""
+    """On one GPU; None where no model of ours runs on GPUs that the planner knows."""
     pinned: bool
     """Whether a user keeps this artifact, whatever the recipe says."""
     drift: tuple[Difference, ...]
@@ -118,6 +118,11 @@ class Plan:
         """The stages that will run."""
         return tuple(stage for stage in self.stages if stage.action == "run")
 
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """Served models that are asked and that the cluster file does not list: their time and price are unknown."""
+        return tuple(dict.fromkeys(name for stage in self.to_run for name in stage.cost.unlisted))
+
 
 def make_plan(
     graph: StageGraph,
@@ -137,7 +142,7 @@ def make_plan(
     stages = _identified(graph, contents, pins)
     actions = _actions(stages, graph, inventory)
     names = {stage.fingerprint: stage.label for stage in reversed(stages)}
-    fixes = corrections(inventory)
+    fixes = corrections(inventory, cluster.name)
     works: dict[str, Work] = {}
     planned = []
     for stage in stages:
@@ -228,6 +233,7 @@ def _planned(
     placement = graph.stage(stage.label).placement
     policy = model_label(stage.label, stage.stage)
     model = graph.policy_model(policy) if policy else None
+    model = model or next((ask.model for ask in work.asks if ask.model is not None), None)
     cost = cost_of(stage.stage, work, placement, cluster, fixes, model)
     if stage.pinned:
         reason = why_pinned(inventory.records[stage.fingerprint], stage.drift, names, now)
@@ -285,6 +291,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "core_hours": plan.core_hours,
             "wall_hours": plan.wall_s / 3600,
             "cost": plan.price,
+            "unlisted_servers": list(plan.unlisted),
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
             "stages_reused": sum(stage.action != "run" for stage in plan.stages),
         },
@@ -303,8 +310,7 @@ def price(stage: PlannedStage, cluster: Cluster) -> float:
     """What the stage costs, in the cluster file's currency: its GPUs, or else its cores, and what servers ask."""
     gpu_hour = cluster.gpu.price_per_hour if cluster.gpu else 0.0
     hours = stage.gpu_hours * gpu_hour + stage.core_hours * cluster.price_per_core_hour
-    dearest = max((server.price_per_million_tokens for server in cluster.servers.values()), default=0.0)
-    return hours + stage.work.served_tokens / 1e6 * dearest
+    return hours + served_price(stage.work, cluster)
 
 
 def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
@@ -330,6 +336,17 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "rows_are_approximate": work.approximate,
         "tokens": work.tokens,
         "served_tokens": work.served_tokens,
+        "asks": [
+            {
+                "model": ask.server or ask.label,
+                "served": bool(ask.server),
+                "requests": ask.requests,
+                "prompt_tokens": ask.prompt_tokens,
+                "new_tokens": ask.new_tokens,
+            }
+            for ask in work.asks
+        ],
+        "unlisted_servers": list(stage.cost.unlisted),
         "steps": work.steps,
         "flops": work.flops,
         "flops_per_step": work.flops_per_step,

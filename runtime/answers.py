@@ -47,7 +47,6 @@ def answer(
     ctx: Context,
     ledger: str = "answers",
     tell: bool = True,
-    batch_size: int = 256,
 ) -> Mapping[str, Answer]:
     """Answers by question id. Called on every rank; each rank keeps its own ledger in scratch.
 
@@ -66,7 +65,7 @@ def answer(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         uniforms=lambda row: uniforms(sampling.max_new_tokens, seed, questions[row].id),
-        batch_size=batch_size,
+        batch_size=ctx.placement.rows_at_once,
         done={row for row, question in enumerate(questions) if question.id in found},
         share=ctx.share,
     )

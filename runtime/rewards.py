@@ -14,7 +14,6 @@ from runtime.policy import open_policy
 
 CALIBRATION = "calibration.json"
 HEAD = Regression(len(ATTRIBUTES))
-_ROWS = 256
 
 
 def open_reward_model(folder: Path, layout: Layout) -> Model:
@@ -22,15 +21,17 @@ def open_reward_model(folder: Path, layout: Layout) -> Model:
     return open_policy(folder, layout, Precision(dtype="fp32"), head=HEAD)
 
 
-def attributes(model: Model, sequences: Sequence[Sequence[int]], *, pad_id: int) -> list[tuple[float, ...]]:
+def attributes(
+    model: Model, sequences: Sequence[Sequence[int]], *, pad_id: int, rows_at_once: int
+) -> list[tuple[float, ...]]:
     """The five attributes of each sequence (prompt and answer), raw: neither clipped nor rounded.
 
     Sequences are batched by length, which is why the order of asking does not matter but is restored at the end.
     """
     order = sorted(range(len(sequences)), key=lambda row: (len(sequences[row]), row))
     found: dict[int, tuple[float, ...]] = {}
-    for first in range(0, len(order), _ROWS):
-        rows = order[first : first + _ROWS]
+    for first in range(0, len(order), rows_at_once):
+        rows = order[first : first + rows_at_once]
         values_BK = values(model, collate_whole([sequences[row] for row in rows], pad_id=pad_id))
         for row, numbers in zip(rows, values_BK.double().tolist(), strict=True):
             found[row] = tuple(numbers)

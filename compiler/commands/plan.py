@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from typing import Any
 
 from compiler.commands.mistakes import UserError
 from compiler.errors import did_you_mean
 from compiler.pipeline import compile_plan
 from compiler.plan import Plan, plan_json
-from compiler.review.layouts import search_stage, written
+from compiler.planning.search import Found, FoundAnswering
+from compiler.review.layouts import search_stage, seconds, written
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,24 +34,27 @@ def _show_search(plan: Plan, label: str, *, as_json: bool) -> int:
     if label not in stages:
         raise UserError(f"the recipe has no stage {label!r}; {did_you_mean(label, stages)}")
     if stages[label].memory is None:
-        raise UserError(f"{label} trains nothing on GPUs that the planner knows")
+        raise UserError(f"{label} runs no model of ours on GPUs that the planner knows")
     found = search_stage(stages[label], plan.cluster)
     if as_json:
-        rows = [
-            {
-                "placement": written(one),
-                "layout": one.run.layout.model_dump(),
-                "micro_batch": one.run.micro_batch_size,
-                "recompute": one.run.recompute,
-                "step_time_s": one.time.seconds,
-                "memory_bytes": one.memory.total,
-            }
-            for one in found
-        ]
+        rows = [{"placement": written(one), **_searched(one)} for one in found]
         print(json.dumps(rows))
     for one in [] if as_json else found:
-        print(f"{one.time.seconds:8.3f} s  {one.memory.total / 1e9:6.1f} GB  {written(one)}")
+        print(f"{seconds(one):8.3f} s  {one.memory.total / 1e9:6.1f} GB  {written(one)}")
     return 0
+
+
+def _searched(one: Found | FoundAnswering) -> dict[str, Any]:
+    memory = {"memory_bytes": one.memory.total}
+    if isinstance(one, FoundAnswering):
+        return {"layout": one.layout.model_dump(), "micro_batch": one.rows, "seconds": one.seconds, **memory}
+    return {
+        "layout": one.run.layout.model_dump(),
+        "micro_batch": one.run.micro_batch_size,
+        "recompute": one.run.recompute,
+        "step_time_s": one.time.seconds,
+        **memory,
+    }
 
 
 _MOST_ROWS = 150

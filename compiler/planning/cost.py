@@ -1,11 +1,14 @@
-"""Seconds of a stage: its work over the cluster's speeds, corrected by what its relatives in the store took."""
+"""Seconds of a stage: what it trains, what it asks of models of ours and of servers, and the rows that it moves;
+corrected by what its relatives in the store took."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
-from compiler.checks.model_use import model_label
 from compiler.manifest import Placement
+from compiler.planning.asking import Ask
+from compiler.planning.generation import Answering, answering_memory, answering_time
 from compiler.planning.hardware import GpuType, known_gpu
 from compiler.planning.inventory import Inventory
 from compiler.planning.memory import Memory, training_memory
@@ -22,15 +25,17 @@ class Cost(NamedTuple):
 
     wall_s: float
     speed_wall_s: float
-    """By the cluster's speeds alone, before correction by earlier stages."""
+    """By models and the cluster's speeds alone, before correction by earlier stages."""
     basis: str
-    """`cluster` or `3 earlier stages of this kind`."""
+    """What the seconds rest on: `model of a training step`, `roofline of generation`, `server NAME`, ..."""
     gpus: int
     """The most that the stage holds at a time."""
     gpu_s: float
     """GPU-seconds; a batch ramp may hold fewer GPUs at first."""
     step_s: tuple[float, ...] = ()
-    """On GPUs: seconds of a step, for each stretch of one batch size."""
+    """Where it trains on GPUs: seconds of a step, for each stretch of one batch size."""
+    unlisted: tuple[str, ...] = ()
+    """Served models that the stage asks and the cluster file does not list: their time and price are not counted."""
 
 
 def cost_of(
@@ -41,22 +46,27 @@ def cost_of(
     corrections: dict[str, tuple[float, int]],
     model: ModelSpec | None,
 ) -> Cost:
-    """Wall seconds of the stage where its placement puts it; `model` is the one that it trains or runs."""
-    gpus = gpus_of(stage, work, placement, cluster)
-    steps = step_times(stage, work, placement, cluster, model) if gpus else ()
-    estimate = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(stage, work, placement, cluster)
+    """Wall seconds of the stage where its placement puts it; `model` is the one that it trains or runs.
+
+    What is asked of servers and what is asked of our models comes one after the other, and GPUs are held all the while.
+    """
+    gpus = gpus_of(work, placement, cluster)
+    steps = step_times(stage, work, placement, cluster, model) if gpus and work.trains else ()
+    served = _served(work, cluster)
+    own = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(work, placement, cluster)
+    wall_s = own.wall_s + served.seconds
     kind = str(getattr(stage, "kind", ""))
-    factor, basis = 1.0, "cluster"
+    factor, words = 1.0, list(dict.fromkeys((*own.rests_on, *served.rests_on)))
     if kind in corrections:
         factor, count = corrections[kind]
-        basis = f"{count} earlier {'stages' if count > 1 else 'stage'} of this kind"
-    gpu_s = estimate.gpu_s if gpus else 0.0
-    return Cost(estimate.wall_s * factor, estimate.wall_s, basis, gpus, gpu_s * factor, tuple(steps))
+        words.append(f"corrected by {count} earlier {'stages' if count > 1 else 'stage'} of this kind")
+    gpu_s = own.gpu_s + served.seconds * gpus
+    return Cost(wall_s * factor, wall_s, ", ".join(words), gpus, gpu_s * factor, tuple(steps), served.unlisted)
 
 
-def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> int:
+def gpus_of(work: Work, placement: Placement, cluster: Cluster) -> int:
     """GPUs that the stage holds: its layout's, for each of its shards; none without a model of our own to run."""
-    if cluster.gpu is None or not work.flops or not model_label("itself", stage):
+    if cluster.gpu is None or not work.flops:
         return 0
     return max(ranks_at(placement, phase.global_batch_size) for phase in phases_of(work)) * placement.shards
 
@@ -64,17 +74,16 @@ def gpus_of(stage: Stage, work: Work, placement: Placement, cluster: Cluster) ->
 def step_times(
     stage: Stage, work: Work, placement: Placement, cluster: Cluster, model: ModelSpec | None
 ) -> Sequence[float]:
-    """Seconds of one optimizer step (or of all that is written), for each stretch of one batch size, on GPUs.
+    """Seconds of one optimizer step, for each stretch of one batch size, on GPUs.
 
     Training on a GPU that the planner knows by its name is timed by a model of the step; else by the FLOP/s that the
     cluster file says are achieved.
     """
-    gpu = known_gpu(cluster.gpu.name) if cluster.gpu else None
-    if not work.trains or gpu is None or model is None:
+    gpu = _known(cluster)
+    if gpu is None or model is None:
         assert cluster.gpu is not None
-        speed = cluster.gpu.training_flops if work.trains else cluster.gpu.generation_flops
         return [
-            phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * placement.shards * speed)
+            phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * cluster.gpu.training_flops)
             for phase in phases_of(work)
         ]
     return [_modelled(phase, stage, work, placement, gpu, model) for phase in phases_of(work)]
@@ -83,21 +92,54 @@ def step_times(
 def memory_of(
     stage: Stage, work: Work, placement: Placement, cluster: Cluster, model: ModelSpec | None
 ) -> Memory | None:
-    """What training takes on each GPU, at the batch size that takes most; None of what trains nothing, and on cores."""
-    gpu = known_gpu(cluster.gpu.name) if cluster.gpu else None
-    if not work.trains or gpu is None or model is None:
+    """What the stage takes on each GPU at its most: at the batch size of training that takes most, or for the model of
+    ours that takes most to ask; None of what runs no model of ours, and on cores."""
+    gpu = _known(cluster)
+    if gpu is None or not gpus_of(work, placement, cluster):
+        return None
+    asked = [answering_memory(one) for one in answerings(work, placement, gpu)]
+    if not work.trains:
+        return max(asked, key=lambda memory: memory.total)
+    if model is None:
         return None
     precision = getattr(stage, "precision", None)
     dtype_bytes = 4.0 if precision is not None and precision.dtype == "fp32" else 2.0
     runs = (training_run(phase, stage, work, placement, gpu, model) for phase in phases_of(work))
-    return max((training_memory(run, dtype_bytes=dtype_bytes) for run in runs), key=lambda memory: memory.total)
+    trained = max((training_memory(run, dtype_bytes=dtype_bytes) for run in runs), key=lambda memory: memory.total)
+    # A reference is asked before the optimizer exists, but beside the weights that will be trained.
+    beside = [replace(one, weights=one.weights + trained.weights) for one in asked]
+    return max((trained, *beside), key=lambda memory: memory.total)
+
+
+def answerings(work: Work, placement: Placement, gpu: GpuType) -> Iterator[Answering]:
+    """What the stage asks of each model of ours, as the planner's models take it: of one replica."""
+    replicas = placement.layout.dp * placement.shards
+    for ask in work.asks:
+        if ask.model is not None:
+            yield answering(ask, placement, gpu, replicas)
+
+
+def answering(ask: Ask, placement: Placement, gpu: GpuType, replicas: int) -> Answering:
+    """The requests of one of so many replicas."""
+    assert ask.model is not None
+    return Answering(
+        ask.model,
+        placement.layout.model_copy(update={"dp": 1, "vpp": 1}),
+        gpu,
+        requests=ask.requests / replicas,
+        rows=placement.rows_at_once,
+        prompt_tokens=ask.prompt_tokens,
+        new_tokens=ask.new_tokens,
+        longest=ask.longest,
+        dtype_bytes=ask.dtype_bytes,
+    )
 
 
 def _modelled(
     phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
 ) -> float:
     run = training_run(phase, stage, work, placement, gpu, model)
-    # Pairs are two sequences a row, and their reference is computed besides: the work says how much more that is.
+    # Pairs are two sequences a row: the work says how much more that is.
     plain = training_flops(model, phase.global_batch_size * run.seq_length, run.seq_length)
     return step_time(run).seconds * phase.flops_per_step / plain
 
@@ -130,55 +172,98 @@ def ranks_at(placement: Placement, batch: int) -> int:
     return layout.world_size // layout.dp * placement.dp_at_batch.get(str(batch), layout.dp)
 
 
-def corrections(inventory: Inventory) -> dict[str, tuple[float, int]]:
-    """Stage kind -> (median of measured over speed-based seconds, how many stages it rests on)."""
+def corrections(inventory: Inventory, cluster: str) -> dict[str, tuple[float, int]]:
+    """Stage kind -> (median of measured over speed-based seconds, how many stages it rests on), of this cluster."""
     ratios: dict[str, list[float]] = {}
     for record in inventory.records.values():
         planned, measured = record.planned.get("speed_wall_s"), record.measured.get("wall_s")
-        if planned and measured and record.measured.get("attempts") == 1:
+        here = record.planned.get("cluster") == cluster
+        if here and planned and measured and record.measured.get("attempts") == 1:
             ratios.setdefault(record.kind, []).append(measured / planned)
     return {kind: (median(values), len(values)) for kind, values in ratios.items()}
-
-
-class _Estimate(NamedTuple):
-    wall_s: float
-    gpu_s: float
 
 
 def phases_of(work: Work) -> tuple[PhaseWork, ...]:
     """The stretches of one batch size; a stage without a ramp is one."""
     if work.phases:
         return work.phases
-    return (PhaseWork("", work.global_batch_size, max(1, work.steps), work.tokens, work.flops / max(1, work.steps)),)
+    return (PhaseWork("", work.global_batch_size, max(1, work.steps), work.tokens, work.flops_per_step),)
+
+
+class _Estimate(NamedTuple):
+    wall_s: float
+    gpu_s: float
+    rests_on: tuple[str, ...]
+
+
+class _Served(NamedTuple):
+    seconds: float
+    rests_on: tuple[str, ...]
+    unlisted: tuple[str, ...]
+
+
+def _known(cluster: Cluster) -> GpuType | None:
+    return known_gpu(cluster.gpu.name) if cluster.gpu else None
+
+
+_CLUSTER = "speeds of the cluster file"
 
 
 def _on_gpus(work: Work, placement: Placement, cluster: Cluster, steps: Sequence[float]) -> _Estimate:
-    start_up = cluster.cpu.engine_start_up_s
-    wall_s, gpu_s = 0.0, 0.0
-    for phase, step_s in zip(phases_of(work), steps, strict=True):
-        gpus = ranks_at(placement, phase.global_batch_size) * placement.shards
-        seconds = phase.steps * step_s + start_up
-        wall_s += seconds
-        gpu_s += seconds * gpus
-    return _Estimate(wall_s, gpu_s)
+    """Training, stretch by stretch, and what is asked of our models besides."""
+    assert cluster.gpu is not None
+    gpu, start_up = _known(cluster), cluster.cpu.engine_start_up_s
+    wall_s, gpu_s, words = 0.0, 0.0, []
+    if work.trains:
+        words.append("model of a training step" if gpu else _CLUSTER)
+        for phase, step_s in zip(phases_of(work), steps, strict=True):
+            seconds = phase.steps * step_s + start_up
+            wall_s += seconds
+            gpu_s += seconds * ranks_at(placement, phase.global_batch_size)
+    ranks = placement.layout.world_size * placement.shards
+    if gpu is not None:
+        asked = list(answerings(work, placement, gpu))
+        seconds = sum(answering_time(one).seconds for one in asked)
+        words += ["roofline of generation"] * any(one.new_tokens for one in asked)
+        words += ["roofline of scoring"] * any(not one.new_tokens for one in asked)
+    else:
+        flops = work.flops - work.steps * work.flops_per_step if work.trains else work.flops
+        seconds = flops / (ranks * cluster.gpu.generation_flops)
+        words += [_CLUSTER] * (flops > 0)
+    seconds += 0.0 if work.trains else start_up
+    return _Estimate(wall_s + seconds, gpu_s + seconds * ranks, tuple(words))
 
 
-def _on_cores(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
+def _on_cores(work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
     speed = cluster.cpu
     rows_s = work.rows / (speed.rows_per_s * placement.shards)
-    if work.served_tokens:
-        return _Estimate(speed.start_up_s + rows_s + work.served_tokens / _served_per_s(cluster), 0.0)
-    if not model_label("itself", stage):
-        return _Estimate(speed.start_up_s + rows_s, 0.0)
+    if not work.flops:
+        return _Estimate(speed.start_up_s + rows_s, 0.0, (_CLUSTER,))
     flops = speed.training_flops if work.trains else speed.generation_flops
     wall_s = speed.engine_start_up_s + work.flops / (flops * placement.layout.world_size * placement.shards)
-    return _Estimate(wall_s + rows_s * (not work.trains), 0.0)
+    return _Estimate(wall_s + rows_s * (not work.trains), 0.0, (_CLUSTER,))
 
 
-def _served_per_s(cluster: Cluster) -> float:
-    """The slowest server's: which of them a stage asks is not known here."""
-    return min((server.tokens_per_s for server in cluster.servers.values()), default=_UNKNOWN_SERVER)
+def _served(work: Work, cluster: Cluster) -> _Served:
+    """Seconds of the servers that are asked, one after the other; those that are not listed take none."""
+    asked = [ask for ask in work.asks if ask.server]
+    seconds = sum(
+        ask.tokens / cluster.servers[ask.server].tokens_per_s for ask in asked if ask.server in cluster.servers
+    )
+    words, unlisted = [], []
+    for name in dict.fromkeys(ask.server for ask in asked):
+        if name in cluster.servers:
+            words.append(f"server {name}")
+        else:
+            words.append(f"without server {name}, which the cluster file does not list")
+            unlisted.append(name)
+    return _Served(seconds, tuple(words), tuple(unlisted))
 
 
-_UNKNOWN_SERVER = 1000.0
-"""Tokens per second of a server that the cluster file does not list."""
+def served_price(work: Work, cluster: Cluster) -> float:
+    """What servers ask for the stage's tokens, in the cluster file's currency."""
+    return sum(
+        ask.tokens / 1e6 * cluster.servers[ask.server].price_per_million_tokens
+        for ask in work.asks
+        if ask.server in cluster.servers
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from compiler.planning.parameters import count_parameters, gemm_weights_per_layer
 from compiler.planning.throughput import Run
+from compiler.schema.model import ModelSpec
 
 WORKSPACE_BYTES = 1.0e9
 """Of matrix products and collectives; our guess."""
@@ -29,6 +30,8 @@ class Memory:
     logits: float
     fp8_copies: float
     buffers: float
+    cache: float = 0.0
+    """Keys and values of generation."""
 
     @property
     def total(self) -> float:
@@ -94,13 +97,12 @@ def _layer_bytes(run: Run, dtype_bytes: float) -> float:
     if run.recompute == "full":
         return dtype_bytes * model.hidden_size / _sequence_shards(run)
     residual = 4 * model.hidden_size / _sequence_shards(run)
-    return dtype_bytes * (residual + _inner(run) / tp)
+    return dtype_bytes * (residual + _inner(model) / tp)
 
 
-def _inner(run: Run) -> float:
+def _inner(model: ModelSpec) -> int:
     """Values of one token inside attention and MLP: queries, keys and values, what attention gives, what the first
     matrix of the MLP gives, and what its activation makes of it."""
-    model = run.model
     width = model.num_attention_heads * model.head_dim
     key_value_width = model.num_query_groups * model.head_dim
     return 2 * width + 2 * key_value_width + (3 if model.gated else 2) * model.ffn_hidden_size
@@ -111,7 +113,7 @@ def _working_set(run: Run, tokens: float, dtype_bytes: float) -> float:
     if run.recompute != "full":
         return 0.0
     residual = 4 * run.model.hidden_size / _sequence_shards(run)
-    return tokens * dtype_bytes * (residual + _inner(run) / run.layout.tp)
+    return tokens * dtype_bytes * (residual + _inner(run.model) / run.layout.tp)
 
 
 def _sequence_shards(run: Run) -> int:

@@ -1,15 +1,17 @@
-"""The layouts of a training stage that fit a cluster, fastest first."""
+"""The layouts of a stage that fit a cluster, fastest first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from compiler.planning.generation import Answering, answering_memory, answering_time
 from compiler.planning.memory import Memory, training_memory
 from compiler.planning.throughput import Run, StepTime, step_time
 from compiler.schema.model import Layout
 
 _RECOMPUTE = ("none", "selective", "full")
 _MOST_MICRO_BATCH = 8
+_MOST_ROWS = 1024
 
 
 class Found(NamedTuple):
@@ -18,6 +20,47 @@ class Found(NamedTuple):
     run: Run
     time: StepTime
     memory: Memory
+
+
+class FoundAnswering(NamedTuple):
+    """A layout in which models are asked, with what it takes."""
+
+    layout: Layout
+    rows: int
+    """Answered or scored together."""
+    seconds: float
+    """Of all requests."""
+    memory: Memory
+    """Of the model that takes most."""
+
+
+def search_answering(
+    asked: Sequence[Answering], *, gpus: int, gpus_per_node: int, memory_bytes: float, most: int = 10
+) -> Sequence[FoundAnswering]:
+    """All layouts of exactly so many GPUs, and rows at once, in which every one of these fits; the fastest `most`."""
+    found: list[FoundAnswering] = []
+    for layout in _answering_layouts(asked, gpus, gpus_per_node):
+        rows = _MOST_ROWS
+        while rows >= 1:
+            tried = [replace(one, layout=layout, rows=rows) for one in asked]
+            memory = max((answering_memory(one) for one in tried), key=lambda memory: memory.total)
+            if memory.total <= memory_bytes:
+                found.append(FoundAnswering(layout, rows, sum(answering_time(one).seconds for one in tried), memory))
+                break
+            rows //= 2
+    return sorted(found, key=lambda one: one.seconds)[:most]
+
+
+def _answering_layouts(asked: Sequence[Answering], gpus: int, gpus_per_node: int) -> Iterator[Layout]:
+    for tp in _divisors(gpus_per_node):
+        models = [one.model for one in asked]
+        divided = all(
+            model.num_attention_heads % tp == model.num_query_groups % tp == model.vocab_size % tp == 0
+            and model.num_layers % max(1, gpus // tp) == 0
+            for model in models
+        )
+        if divided and gpus % tp == 0:
+            yield Layout(tp=tp, pp=gpus // tp)
 
 
 def search(run: Run, *, gpus: int, gpus_per_node: int, memory_bytes: float, most: int = 10) -> Sequence[Found]:

@@ -94,7 +94,7 @@ class StepTime:
 def step_time(run: Run, constants: Constants = FITTED) -> StepTime:
     """The time of one step; nothing in it is rounded."""
     layout, micro_batches = run.layout, run.micro_batches
-    layer, head = _layer(run, constants), _head(run)
+    layer, head = _layer(run, constants, _passes(run)), _head(run)
     layers = _layers_of_slowest_stage(run, layer.total, head)
     with_head = layout.pp == 1 or layers.has_head
     n = layers.count
@@ -115,6 +115,14 @@ def step_time(run: Run, constants: Constants = FITTED) -> StepTime:
         data_parallel=_reduced(run) * constants.data_parallel,
         optimizer=_optimizer(run),
     )
+
+
+def forward_time(run: Run, constants: Constants = FITTED) -> float:
+    """Seconds in which one data-parallel replica reads its share of the batch and no more: one pass, no gradients."""
+    layer = _layer(run, constants, passes=1)
+    layers = run.model.num_layers / run.layout.pp
+    micro = layers * (layer.total + constants.layer_s / 3) + _head(run) / 3 + _sent(run) / 2 * constants.pipeline
+    return micro * (run.micro_batches + run.layout.pp - 1)
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,8 @@ def _passes(run: Run) -> int:
     return 4 if run.recompute == "full" else 3
 
 
-def _layer(run: Run, constants: Constants) -> _Layer:
+def _layer(run: Run, constants: Constants, passes: int) -> _Layer:
+    """Of so many forward passes' worth; with one, nothing is differentiated."""
     model, layout, gpu, tokens = run.model, run.layout, run.gpu, _tokens(run)
     hidden, width = model.hidden_size, model.num_attention_heads * model.head_dim
     key_value_width = model.num_query_groups * model.head_dim
@@ -148,19 +157,20 @@ def _layer(run: Run, constants: Constants) -> _Layer:
     peak = gpu.peak_flops_8 * gpu.gemm_efficiency_8 if run.fp8 else gpu.peak_flops_16 * gpu.gemm_efficiency_16
     scores = 4 * run.micro_batch_size * run.seq_length**2 * width / (layout.tp * layout.cp) / (2 if run.causal else 1)
     # Weights are read forward and backward, and the sum of their gradients is read and written, for each micro-batch.
-    weights = (8 + 2 * (1 if run.fp8 else 2)) * gemm_weights_per_layer(model) / layout.tp / gpu.memory_bandwidth
+    read = (8 if passes > 1 else 0) + (1 if run.fp8 else 2) * (2 if passes > 1 else 1)
+    weights = read * gemm_weights_per_layer(model) / layout.tp / gpu.memory_bandwidth
     # Flash kernels recompute the scores in the backward pass: 2.5 forwards (Dao, arXiv 2307.08691, section 4).
-    attention_passes = 3.5 + (run.recompute in ("full", "selective"))
+    attention_passes = 3.5 + (run.recompute in ("full", "selective")) if passes > 1 else 1
     tensors = 12 * hidden + 8 * (width + 2 * key_value_width) + 8 * model.ffn_hidden_size
     # Two all-gathers and two reduce-scatters forward, as many backward, of the residual stream.
     moved = 2 * tokens * hidden * (layout.tp - 1) / layout.tp
-    exchanged = 2 * 2 * tokens * key_value_width / layout.tp * (layout.cp - 1) * 3
+    exchanged = 2 * 2 * tokens * key_value_width / layout.tp * (layout.cp - 1) * (3 if passes > 1 else 1)
     inside = layout.tp * layout.cp <= gpu.nvlink_domain
     return _Layer(
-        gemm=flops * _passes(run) / peak + weights * constants.weights,
+        gemm=flops * passes / peak + weights * constants.weights,
         attention=scores * attention_passes / (gpu.peak_flops_16 * constants.attention),
-        elementwise=2 * tokens * tensors / layout.tp * constants.elementwise * _passes(run) / 3 / gpu.memory_bandwidth,
-        tensor_parallel=moved * 8 / 3 * _passes(run) / gpu.nvlink_bandwidth * constants.tensor_parallel,
+        elementwise=2 * tokens * tensors / layout.tp * constants.elementwise * passes / 3 / gpu.memory_bandwidth,
+        tensor_parallel=moved * 8 / 3 * passes / gpu.nvlink_bandwidth * constants.tensor_parallel,
         context_parallel=exchanged
         / (gpu.nvlink_bandwidth if inside else gpu.network_bandwidth)
         * constants.context_parallel,

@@ -4,14 +4,21 @@ Rows and their lengths follow the edges. Where a number depends on what a model 
 these are the constants below, and the plan prints such counts as approximate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from compiler.checks.model_use import model_label
+from compiler.planning.asking import (
+    ANSWER_SHARE,
+    ROW_TOKENS,
+    TOPIC_TOKENS,
+    WRITTEN_PROMPT_TOKENS,
+    Ask,
+    answered,
+    asks_of,
+)
 from compiler.planning.parameters import training_flops
 from compiler.schema.generators import SelfPrompted
-from compiler.schema.judges import LLMJudge
 from compiler.schema.model import ModelSpec
 from compiler.schema.training import num_steps
 from compiler.stages import Stage
@@ -37,18 +44,10 @@ from compiler.stages.tokenize import Tokenize
 from compiler.stages.tokenizer import Tokenizer
 from compiler.stages.topics import Topics
 
-ROW_TOKENS = 20
-"""Assumed tokens of a prompt of a task family with its answer."""
-WRITTEN_PROMPT_TOKENS = 80
-"""Assumed tokens of a prompt that a model wrote, or that was adopted with no count."""
-ANSWER_SHARE = 0.5
-"""Assumed length of an answer, as a share of its limit `max_new_tokens`."""
 PAIRS_PER_PROMPT = 0.6
 """Assumed share of prompts whose responses differ enough to make a pair."""
 KEPT_SHARE = 0.6
 """Assumed share of prompts with a response that a filter keeps."""
-ATTEMPTS_PER_PROMPT = 2.0
-"""Assumed prompts (or problems) sampled for each that is kept."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,19 @@ class Work:
     global_batch_size: int = 0
     tokens: int = 0
     """Trained on, read or written by the model of this stage."""
-    served_tokens: int = 0
-    """Asked of a server: no work of this cluster's."""
+    asks: tuple[Ask, ...] = ()
+    """Requests to models that the stage does not change."""
     flops: float = 0.0
-    """Model FLOPs."""
+    """Model FLOPs of all that is trained, and asked of models of ours."""
     trains: bool = False
     """FLOPs are spent in training, not in generation."""
     flops_per_step: float = 0.0
     phases: tuple[PhaseWork, ...] = field(default=())
+
+    @property
+    def served_tokens(self) -> int:
+        """Asked of servers: no work of this cluster's GPUs."""
+        return int(sum(ask.tokens for ask in self.asks if ask.server))
 
 
 class Shapes(Protocol):
@@ -94,11 +98,17 @@ class Shapes(Protocol):
     def policy_model(self, label: str) -> ModelSpec | None:
         """The shape of the model that this stage trains or is; None of a served model."""
 
+    def served_model(self, label: str) -> str:
+        """What servers call the model of this endpoint stage; empty of other stages."""
+
+    def weight_bytes(self, label: str) -> float:
+        """Of one weight of the model that this stage makes."""
+
 
 def work_of(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work:
     """The work of one stage; `upstream` gives the work of every stage that it refers to."""
     work = _training(label, stage, upstream, shapes)
-    return work or _asking(label, stage, upstream, shapes) or _moving(stage, upstream)
+    return work or _asking(stage, upstream, shapes) or _moving(stage, upstream)
 
 
 # --- training ---------------------------------------------------------------------------------------------------
@@ -116,8 +126,12 @@ def _training(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Sh
         case Sft():
             return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 1, model)
         case Prefer():
-            # Two sequences a pair, and one more forward pass (a third of a step) for the reference.
-            return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 2, model)
+            # Two sequences a pair; the frozen reference reads each of them once, before the first step.
+            work = _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 2, model)
+            asks = tuple(
+                replace(ask, prompt_tokens=work.row_tokens) for ask in _known(asks_of(stage, upstream), shapes)
+            )
+            return replace(work, asks=asks, flops=work.flops + sum(map(_flops, asks)))
         case RewardModel():
             data = upstream[stage.ratings or stage.responses or stage.preferences or ""]
             return _epochs(stage, data, int(data.rows * (1 - stage.held_out)), 2 if stage.preferences else 1, model)
@@ -167,71 +181,65 @@ def _epochs(stage: Sft | Prefer | RewardModel, data: Work, rows: int, sequences_
 # --- asking a model -------------------------------------------------------------------------------------------------
 
 
-def _asking(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work | None:
-    """Stages that run a model and change none."""
-    asked = model_label(label, stage)
-    if not asked:
+def _asking(stage: Stage, upstream: Mapping[str, Work], shapes: Shapes) -> Work | None:
+    """Stages that ask models and change none: of this cluster, served, or both."""
+    asks = _known(asks_of(stage, upstream), shapes)
+    if not asks:
         return None
-    work = _asked(stage, upstream)
-    model = shapes.policy_model(asked)
-    if model is None:
-        return replace(work, served_tokens=work.tokens, tokens=0)
-    length = max(1, min(round(work.row_tokens), model.seq_length))
-    return replace(work, flops=training_flops(model, work.tokens, length) / 3)
+    ours = [ask for ask in asks if ask.model is not None]
+    work = _made_by_asking(stage, upstream)
+    return replace(work, asks=asks, tokens=int(sum(ask.tokens for ask in ours)), flops=sum(map(_flops, ours)))
 
 
-def _asked(stage: Stage, upstream: Mapping[str, Work]) -> Work:
+def _known(asks: Iterator[Ask], shapes: Shapes) -> tuple[Ask, ...]:
+    """With the shape of what is ours, and the name of what is served."""
+    return tuple(
+        replace(
+            ask,
+            model=shapes.policy_model(ask.label),
+            server=shapes.served_model(ask.label),
+            dtype_bytes=shapes.weight_bytes(ask.label),
+        )
+        for ask in asks
+    )
+
+
+def _flops(ask: Ask) -> float:
+    """Forward only: a third of training's."""
+    assert ask.model is not None
+    length = max(1, min(round(ask.prompt_tokens + ask.new_tokens), ask.model.seq_length))
+    return training_flops(ask.model, int(ask.tokens), length) / 3
+
+
+def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:
+    """Rows of the output, and their length."""
     match stage:
         case Prompts(generator=SelfPrompted()):
-            tokens = int(stage.count * ATTEMPTS_PER_PROMPT) * ROW_TOKENS // 2
-            return Work(stage.count, True, tokens=tokens)
+            return Work(stage.count, True)
         case Prompts():
-            tokens = int(stage.count * ATTEMPTS_PER_PROMPT) * 2 * WRITTEN_PROMPT_TOKENS
-            return Work(stage.count, True, row_tokens=WRITTEN_PROMPT_TOKENS, tokens=tokens)
+            return Work(stage.count, True, row_tokens=WRITTEN_PROMPT_TOKENS)
         case Topics():
-            return Work(stage.count, True, row_tokens=4, tokens=int(stage.count * ATTEMPTS_PER_PROMPT) * 8)
+            return Work(stage.count, True, row_tokens=TOPIC_TOKENS)
         case Generate():
             prompts = upstream[stage.prompts]
-            length = _answered(prompts, stage.sampling.max_new_tokens)
-            count = prompts.rows * stage.samples
-            tokens = int(count * length)
-            return Work(count, prompts.approximate, prompts=prompts.rows, row_tokens=length, tokens=tokens)
+            length = answered(prompts, stage.sampling.max_new_tokens)
+            return Work(prompts.rows * stage.samples, prompts.approximate, prompts=prompts.rows, row_tokens=length)
         case Dialogues():
             prompts = upstream[stage.prompts]
-            answer = ANSWER_SHARE * stage.sampling.max_new_tokens
-            length = prompts.row_tokens + (2 * stage.turns - 1) * answer
-            # Each turn reads the history again: half of the dialogue's length in the mean.
-            tokens = int(prompts.rows * length * stage.turns)
+            length = prompts.row_tokens + (2 * stage.turns - 1) * ANSWER_SHARE * stage.sampling.max_new_tokens
             kept = KEPT_SHARE if stage.judge else 1.0
-            return Work(int(prompts.rows * kept), True, row_tokens=length, tokens=tokens)
+            return Work(int(prompts.rows * kept), True, row_tokens=length)
         case Code():
-            problem = ANSWER_SHARE * stage.instructor_sampling.max_new_tokens
-            answer = ANSWER_SHARE * stage.coder_sampling.max_new_tokens
-            tokens = int(stage.count * ATTEMPTS_PER_PROMPT * (problem * (1 + stage.parents) + answer))
-            return Work(stage.count, True, row_tokens=problem + answer, tokens=tokens)
-        case Judge(judge=LLMJudge() as judge):
-            responses = upstream[stage.responses]
-            per_prompt = responses.rows / max(1, responses.prompts)
-            comparisons = responses.prompts * per_prompt * (per_prompt - 1)
-            tokens = int(comparisons * (2 * responses.row_tokens + ANSWER_SHARE * judge.sampling.max_new_tokens))
-            return Work(responses.rows, responses.approximate, row_tokens=responses.row_tokens, tokens=tokens)
+            new = stage.instructor_sampling.max_new_tokens + stage.coder_sampling.max_new_tokens
+            return Work(stage.count, True, row_tokens=ANSWER_SHARE * new)
         case Judge():
             responses = upstream[stage.responses]
-            tokens = int(responses.rows * responses.row_tokens)
-            return Work(responses.rows, row_tokens=responses.row_tokens, tokens=tokens)
+            return Work(responses.rows, responses.approximate, row_tokens=responses.row_tokens)
         case Evaluate():
             prompts = upstream[stage.prompts]
-            length = _answered(prompts, stage.max_new_tokens)
-            return Work(2 * prompts.rows, row_tokens=length, tokens=int(2 * prompts.rows * length))
+            return Work(2 * prompts.rows, row_tokens=answered(prompts, stage.max_new_tokens))
         case _:
             raise AssertionError(f"a stage of kind {getattr(stage, 'kind', '')} asks a model")
-
-
-def _answered(prompts: Work, max_new_tokens: int) -> float:
-    """Tokens of a prompt with its answer. A task family's own rows count with their answers already."""
-    if prompts.row_tokens == ROW_TOKENS:
-        return ROW_TOKENS
-    return prompts.row_tokens + ANSWER_SHARE * max_new_tokens
 
 
 # --- moving rows ----------------------------------------------------------------------------------------------------

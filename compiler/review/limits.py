@@ -69,7 +69,7 @@ def _span(at: ProgramStage, field: str) -> Span:
 
 
 def _too_large(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Problem:
-    """What training takes and a GPU has, and layouts of as many GPUs in which it fits."""
+    """What the stage takes and a GPU has, and layouts in which it fits."""
     assert stage.memory is not None and cluster.gpu is not None
     parts = sorted(stage.memory.parts.items(), key=lambda part: -part[1])[:3]
     shown = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts)

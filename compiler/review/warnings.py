@@ -19,8 +19,10 @@ def warnings(plan: Plan) -> Iterator[str]:
             yield f"{stage.label} is pinned, but the recipe says otherwise in {fields}"
     yield from _full(plan)
     gpu = plan.cluster.gpu
-    if gpu is not None and known_gpu(gpu.name) is None and any(stage.memory for stage in plan.to_run):
+    if gpu is not None and known_gpu(gpu.name) is None and any(stage.cost.gpus for stage in plan.to_run):
         yield f"the planner does not know the GPU {gpu.name}: times rest on the FLOP/s in the cluster file"
+    if plan.unlisted:
+        yield f"the cluster file lists no server of {', '.join(plan.unlisted)}: its time and price are not counted"
     unsure = [stage for stage in plan.to_run if stage.work.approximate]
     if unsure:
         yield f"rows marked ~ are guesses, and so are the times that rest on them ({len(unsure):,} stages)"

@@ -27,15 +27,15 @@ class Gpu(Record):
     """What one GPU does, for planning. Achieved figures, of models and layouts that are near the recipe's."""
 
     name: str
-    """As people call it; only shown."""
+    """As people call it, `H100-80GB-SXM5` say: A100, H100, H200, B200 and GB200 are known to the planner by it."""
     memory_bytes: Count
-    """Of one GPU, in bytes; plans do not look at it yet."""
+    """Of one GPU, in bytes; a stage that takes more does not fit."""
     peak_flops: Positive
     """Dense 16-bit FLOP/s: what a model FLOPs utilisation is a share of."""
     training_flops: Positive
     """Model FLOP/s of training that are achieved; looked at where the planner does not know the GPU by its name."""
     generation_flops: Positive
-    """Model FLOP/s of batched generation that are achieved."""
+    """Model FLOP/s of batched generation that are achieved; likewise."""
     price_per_hour: NonNegative
     """Of one GPU, in the currency that the site counts in."""
 
@@ -46,9 +46,9 @@ class Server(Record):
     url: str
     """Where it answers, up to and with `/v1`."""
     tokens_per_s: Positive
-    """Over all requests at once."""
+    """Read and written, over all requests at once."""
     price_per_million_tokens: NonNegative
-    """In the same currency."""
+    """Read and written, in the same currency."""
 
 
 class Cluster(Record):

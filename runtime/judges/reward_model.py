@@ -19,7 +19,7 @@ def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> 
     with start(ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=0):
         model = open_reward_model(folder, ctx.placement.layout)
         sequences = [[*tokenizer.encode_prompt(row.messages), *row.response_ids] for row in rows]
-        found = attributes(model, sequences, pad_id=tokenizer.pad_id)
+        found = attributes(model, sequences, pad_id=tokenizer.pad_id, rows_at_once=ctx.placement.rows_at_once)
     return [
         ScoreRow(
             response_id=row.id,

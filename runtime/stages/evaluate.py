@@ -42,6 +42,7 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
             answers = answer(model, questions, sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx, ledger=name)
             for row, question in zip(rows, questions, strict=True):
                 row[name] = _check(row, answers[question.id], tokenizer)
+        del model  # The reward model takes its place: two at once may not fit.
         if stage.reward is not None:
             _add_rewards(stage.reward, rows, questions, tokenizer, ctx)
     summary = {
@@ -83,7 +84,8 @@ def _add_rewards(
     sequences = [
         [*question.token_ids, *row["greedy"]["token_ids"]] for row, question in zip(rows, questions, strict=True)
     ]
-    for row, numbers in zip(rows, attributes(model, sequences, pad_id=tokenizer.pad_id), strict=True):
+    found = attributes(model, sequences, pad_id=tokenizer.pad_id, rows_at_once=ctx.placement.rows_at_once)
+    for row, numbers in zip(rows, found, strict=True):
         row["greedy"]["reward"] = scalar(judge, numbers)
 
 

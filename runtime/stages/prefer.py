@@ -21,8 +21,6 @@ from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
 from runtime.training import epochs, fit, joined
 
-_REFERENCE_ROWS = 256
-
 
 @dataclass(frozen=True)
 class _Answer:
@@ -75,8 +73,8 @@ def _reference(stage: Prefer, ctx: Context, policy: Model, answers: Sequence[_An
     model = policy if same else open_policy(ctx.input(stage.reference), ctx.placement.layout, stage.precision)
     order = sorted(range(len(answers)), key=lambda number: (len(answers[number].token_ids), number))
     found = torch.zeros(len(answers))
-    for first in range(0, len(order), _REFERENCE_ROWS):
-        numbers = order[first : first + _REFERENCE_ROWS]
+    for first in range(0, len(order), ctx.placement.rows_at_once):
+        numbers = order[first : first + ctx.placement.rows_at_once]
         batch = collate(
             [answers[number].token_ids for number in numbers],
             [answers[number].mask for number in numbers],

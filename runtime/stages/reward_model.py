@@ -59,7 +59,8 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
         steps = epochs(stage, ctx, world, num_rows=len(training), group=2, collate=collate_pairs)
         curve = fit(stage, ctx, model, steps, objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
-        calibration = _calibrate(model, [row for row in examples if row.prompt_id in held_out], tokenizer.pad_id)
+        unseen = [row for row in examples if row.prompt_id in held_out]
+        calibration = _calibrate(model, unseen, tokenizer.pad_id, placement.rows_at_once)
     if ctx.rank != 0:
         return {}
     (ctx.output / CALIBRATION).write_text(json.dumps(calibration, indent=1), encoding="utf-8")
@@ -123,8 +124,8 @@ def _loss(values_BK: torch.Tensor, batch: Batch, pair_weight: float) -> LossOutp
     return LossOutput(loss_sum=loss, weight=float(len(values_BK)), metrics=metrics)
 
 
-def _calibrate(model: Model, examples: Sequence[_Example], pad_id: int) -> dict[str, Any]:
-    predicted = attributes(model, [row.token_ids for row in examples], pad_id=pad_id)
+def _calibrate(model: Model, examples: Sequence[_Example], pad_id: int, rows_at_once: int) -> dict[str, Any]:
+    predicted = attributes(model, [row.token_ids for row in examples], pad_id=pad_id, rows_at_once=rows_at_once)
     by_prompt: dict[str, list[int]] = {}
     for number, row in enumerate(examples):
         by_prompt.setdefault(row.prompt_id, []).append(number)
