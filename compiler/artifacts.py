@@ -116,12 +116,14 @@ class ResponseRow(Record):
     messages: tuple[Message, ...]
     """The prompt."""
     response: str
-    response_ids: tuple[int, ...]
-    """As sampled, with the end token where it came."""
+    response_ids: tuple[int, ...] | None
+    """As sampled, with the end token where it came; None of a served model, which does not tell."""
     finished: bool
     """False where the length limit cut it off."""
-    logprob: float
-    """Sum over response_ids of the sampling policy's log-probabilities (temperature 1)."""
+    logprob: float | None
+    """Sum over response_ids of the sampling policy's log-probabilities (temperature 1); None of a served model."""
+    by: str = ""
+    """Fingerprint of the policy or endpoint that answered."""
     check: dict[str, Any] | None = None
     """The prompt's, so that a judge can check the answer."""
 
@@ -158,8 +160,10 @@ class PreferenceRow(Record):
     messages: tuple[Message, ...]
     chosen: str
     rejected: str
-    chosen_ids: tuple[int, ...]
-    rejected_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...] | None
+    """As sampled; None of a served model's answer."""
+    rejected_ids: tuple[int, ...] | None
+    """Likewise."""
     chosen_reward: float
     rejected_reward: float
 

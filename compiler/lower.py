@@ -11,7 +11,9 @@ from compiler.plan import Plan, PlannedStage, limit_min, plan_json, segments
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name, script_name
 from compiler.runs.script import job_script
+from compiler.schema.cluster import Cluster, Server
 from compiler.stages import AnyStage
+from compiler.stages.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
     store, run = store.resolve(), run.resolve()
     stages = {stage.label: stage for stage in plan.stages}
     files = {
-        manifest_name(stage.label): _manifest(stage, stages, store, run, provenance, plan.cluster.name).model_dump_json(
+        manifest_name(stage.label): _manifest(stage, stages, plan.cluster, store, run, provenance).model_dump_json(
             indent=1
         )
         for stage in plan.to_run
@@ -69,10 +71,10 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
 def _manifest(
     stage: PlannedStage,
     stages: Mapping[str, PlannedStage],
+    cluster: Cluster,
     store: Path,
     run: Path,
     provenance: Mapping[str, Any],
-    cluster: str,
 ) -> Manifest:
     return Manifest.model_construct(
         format=1,
@@ -82,6 +84,7 @@ def _manifest(
         fingerprint=stage.fingerprint,
         placement=stage.placement,
         inputs={need: _input(stages[need], store) for need in stage.needs},
+        servers=_servers(stage, stages, cluster),
         output=str(artifact_path(store, stage.kind, stage.fingerprint)),
         scratch=str(store / "scratch" / stage.fingerprint),
         journal=str(journal_path(run, stage.label)),
@@ -89,7 +92,7 @@ def _manifest(
             "wall_s": stage.wall_s,
             "speed_wall_s": round(stage.cost.speed_wall_s, 3),
             "basis": stage.cost.basis,
-            "cluster": cluster,
+            "cluster": cluster.name,
             "rows": stage.work.rows,
             "steps": stage.work.steps,
             "tokens": stage.work.tokens,
@@ -98,6 +101,15 @@ def _manifest(
         },
         provenance=dict(provenance),
     )
+
+
+def _servers(stage: PlannedStage, stages: Mapping[str, PlannedStage], cluster: Cluster) -> dict[str, Server]:
+    endpoints = {need: stages[need].stage for need in stage.needs}
+    return {
+        need: cluster.servers[served.model]
+        for need, served in endpoints.items()
+        if isinstance(served, Endpoint) and served.model in cluster.servers
+    }
 
 
 def _input(stage: PlannedStage, store: Path) -> ManifestInput:

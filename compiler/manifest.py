@@ -6,6 +6,7 @@ from pydantic import Field
 
 from compiler.artifacts import InputRecord
 from compiler.schema.base import Count, Record, Walltime
+from compiler.schema.cluster import Server
 from compiler.schema.model import Layout
 from compiler.stages import AnyStage
 
@@ -64,6 +65,8 @@ class Manifest(Record):
     placement: Placement
     inputs: dict[str, ManifestInput]
     """By label."""
+    servers: dict[str, Server] = Field(default_factory=dict)
+    """By label, of inputs that are endpoints: where and how they are asked, as the cluster file says."""
     output: str
     """The artifact's folder, once sealed."""
     scratch: str

@@ -70,7 +70,6 @@ class ChatTokenizer:
         self._lead, self._tail = layout.lead, layout.tail
         self._tokenizer.encode_special_tokens = False
         self._markers = {role: self._plain_ids(text) for role, text in layout.markers.items()}
-        self._generation_prompt = self._plain_ids(layout.generation_prompt)
         self._opening = self._plain_ids(layout.opening)
         (self.pad_id,) = self._plain_ids(PAD)
         (self.end_id,) = self._plain_ids(layout.end)
@@ -85,9 +84,9 @@ class ChatTokenizer:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         return ChatTokenizer(Tokenizer.from_file(str(folder / _FILE)), ChatLayout(**config["chat_layout"]))
 
-    def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
-        """All turns, then the marker that asks the assistant to speak."""
-        return [*self._turns(messages), *self._generation_prompt]
+    def encode_prompt(self, messages: Sequence[Message], speaker: Role = "assistant") -> list[int]:
+        """All turns, then the marker that asks the speaker for the next."""
+        return [*self._turns(messages), *self._markers[speaker]]
 
     def encode_dialogue(self, messages: Sequence[Message], answer_ids: Sequence[int] | None = None) -> Encoded:
         """All turns and what is to be learnt; with `answer_ids` the last turn's tokens are exactly these."""
@@ -110,9 +109,9 @@ class ChatTokenizer:
         """An assistant's turn as a model would have sampled it, end token included."""
         return self._spoken(Message(role="assistant", content=text))
 
-    def opening(self, role: Role) -> list[int]:
-        """What stands before a conversation's first turn, where it is of this role."""
-        return [*([] if role == "system" else self._opening), *self._markers[role]]
+    def answer_ids(self, text: str, sampled: Sequence[int] | None) -> Sequence[int]:
+        """An answer's tokens: as they were sampled where that is known, since encode(decode(ids)) is not ids."""
+        return self.encode_answer(text) if sampled is None else sampled
 
     def decode(self, ids: Sequence[int], role: Role = "assistant") -> str:
         """The words of one turn, without its end token."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
 from runtime import store
+from runtime.clients.request import ShareDoneError
 from runtime.context import Context, Facts
 from runtime.failures import looks_like_the_clusters
 
@@ -91,21 +93,22 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
     rendezvous = None if "MASTER_ADDR" in os.environ else scratch / f"rendezvous-{attempt}"
     context = Context(manifest, rank, world_size, output, rendezvous, shard)
     begun = time.time()
-    facts: Facts | None = stage.run(manifest.stage, context)
+    if shard is None:
+        facts: Facts = stage.run(manifest.stage, context)
+        if rank == 0:
+            _seal(context, facts, attempt, started, begun)
+        return
+    with suppress(ShareDoneError):
+        stage.run(manifest.stage, context)
     if rank > 0:
         return
-    if shard is None:
-        assert facts is not None
-        _seal(context, facts, attempt, started, begun)
-        return
     append_event(Path(manifest.journal), "share_done", attempt=attempt, shard=shard)
-    with store.exclusive(scratch):
+    with store.exclusive(scratch), suppress(ShareDoneError):
         if store.is_sealed(artifact):
             return
         store.partial_folder(artifact)
         facts = stage.run(manifest.stage, replace(context, gathers=True))
-        if facts is not None:
-            _seal(context, facts, attempt, started, begun)
+        _seal(context, facts, attempt, started, begun)
 
 
 def _seal(context: Context, facts: Facts, attempt: str, started: float, begun: float) -> None:

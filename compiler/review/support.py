@@ -44,10 +44,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         kind = getattr(piece, "kind", "")
         if not _has(room, kind):
             yield f"{room[:-1]} {kind!r}"
-    if isinstance(stage, Generate) and len(stage.policies) > 1:
-        yield "a generate stage with several policies"
-    if isinstance(stage, Generate) and stage.instruction:
-        yield "a generate stage with an instruction"
     if isinstance(stage, Prompts) and isinstance(stage.generator, InstructionFollowing) and stage.generator.model:
         yield f"the form {stage.generator.form!r}"
     if isinstance(stage, Mix) and stage.rows != "dialogues":

@@ -40,15 +40,39 @@ class Gpu(Record):
     """Of one GPU, in the currency that the site counts in."""
 
 
-class Server(Record):
+SERVERS = "RUNG_SERVERS"
+"""Environment variable that says at run time where servers are: a JSON object, model -> url. It goes before the cluster
+file, for servers that a job starts by itself."""
+
+
+class ServerAccess(Record):
+    """How a server is asked. None of it bears identity."""
+
+    price_per_million_tokens: NonNegative = 0.0
+    """Of prompts and answers alike, in the currency that the site counts in."""
+    api_key_env: str | None = None
+    """Environment variable of the jobs that holds the key; the key itself never stands in a file."""
+    concurrency: Count = 256
+    """Most requests of one job in flight at once."""
+    timeout_s: Positive = 600.0
+    """Longest wait for one answer; the request is then sent again."""
+    patience_s: Positive = 900.0
+    """So long a server may answer nobody, while it starts, say, before the stage stops; it can be resumed."""
+    max_tokens: Count | None = None
+    """Most tokens, of prompts and answers, that one stage may take; it stops there, and goes on when this is raised."""
+    max_cost: NonNegative | None = None
+    """Likewise in money."""
+
+
+class Server(ServerAccess):
     """An OpenAI-compatible server."""
 
     url: str
-    """Where it answers, up to and with `/v1`."""
+    """Where it answers, up to and with `/v1`; at run time, `RUNG_SERVERS` (JSON, model -> url) goes before it."""
     tokens_per_s: Positive
     """Read and written, over all requests at once."""
     price_per_million_tokens: NonNegative
-    """Read and written, in the same currency."""
+    """Of prompts and answers alike, in the currency that the site counts in."""
 
 
 class Cluster(Record):

@@ -18,7 +18,10 @@ def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> 
     speaks = speaking_families(spec, folder)
     with start(ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=0):
         model = open_reward_model(folder, ctx.placement.layout)
-        sequences = [[*tokenizer.encode_prompt(row.messages), *row.response_ids] for row in rows]
+        sequences = [
+            [*tokenizer.encode_prompt(row.messages), *tokenizer.answer_ids(row.response, row.response_ids)]
+            for row in rows
+        ]
         found = attributes(model, sequences, pad_id=tokenizer.pad_id, rows_at_once=ctx.placement.rows_at_once)
     return [
         ScoreRow(

@@ -7,18 +7,14 @@ from typing import Any
 
 from compiler.artifacts import PromptRow
 from compiler.schema.judges import RewardModelJudge
-from compiler.schema.model import Precision
 from compiler.schema.sampling import Sampling
 from compiler.stages.evaluate import Evaluate
 from runtime import tasks
-from runtime.answers import Answer, Question, answer
+from runtime.clients.open import open_model
+from runtime.clients.request import Completion, Request
 from runtime.context import Context, Facts
-from runtime.engine.parallel import start
 from runtime.intervals import wilson
-from runtime.policy import TOKENIZER, open_policy
-from runtime.rewards import attributes, open_reward_model, scalar
 from runtime.rows import FILE, read_rows
-from runtime.tokenizer import ChatTokenizer
 
 SUMMARY = "summary.json"
 _DECODINGS = {"greedy": 0.0, "sampled": 1.0}
@@ -26,25 +22,18 @@ _DECODINGS = {"greedy": 0.0, "sampled": 1.0}
 
 def run(stage: Evaluate, ctx: Context) -> Facts:
     """Writes `rows.jsonl` (a line for each prompt) and `summary.json`; facts: the summary."""
-    policy = ctx.input(stage.policy)
-    tokenizer = ChatTokenizer.load(policy / TOKENIZER)
     prompts = list(read_rows(ctx.input(stage.prompts), PromptRow))
-    questions = [Question(prompt.id, tuple(tokenizer.encode_prompt(prompt.messages))) for prompt in prompts]
-    with start(
-        ctx.placement.layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed
-    ):
-        model = open_policy(policy, ctx.placement.layout, Precision(dtype="fp32"))
-        rows: list[dict[str, Any]] = [
-            {"id": prompt.id, "family": prompt.family, "prompt": prompt.messages[-1].content} for prompt in prompts
-        ]
+    rows: list[dict[str, Any]] = [
+        {"id": prompt.id, "family": prompt.family, "prompt": prompt.messages[-1].content} for prompt in prompts
+    ]
+    with open_model(stage.policy, ctx) as model:
         for name, temperature in _DECODINGS.items():
             sampling = Sampling(temperature=temperature, top_p=1.0, max_new_tokens=stage.max_new_tokens)
-            answers = answer(model, questions, sampling, end_id=tokenizer.end_id, seed=stage.seed, ctx=ctx, ledger=name)
-            for row, question in zip(rows, questions, strict=True):
-                row[name] = _check(row, answers[question.id], tokenizer)
-        del model  # The reward model takes its place: two at once may not fit.
-        if stage.reward is not None:
-            _add_rewards(stage.reward, rows, questions, tokenizer, ctx)
+            requests = [Request(prompt.id, prompt.messages, sampling, stage.seed) for prompt in prompts]
+            for row, completion in zip(rows, model.ask(requests, ledger=name), strict=True):
+                row[name] = _check(row, completion)
+    if stage.reward is not None:
+        _add_rewards(stage.reward, rows, prompts, ctx)
     summary = {
         "prompts": len(rows),
         "decodings": {name: _summary(rows, name) for name in _DECODINGS},
@@ -60,33 +49,44 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
     return summary
 
 
-def _check(row: dict[str, Any], found: Answer, tokenizer: ChatTokenizer) -> dict[str, Any]:
-    response = tokenizer.decode(found.token_ids)
+def _check(row: dict[str, Any], found: Completion) -> dict[str, Any]:
+    if found.rejected:
+        raise ValueError(f"the held-out prompt {found.key} cannot be answered: {found.rejected}")
     family = tasks.find(row["family"])
     task = family.parse(row["prompt"])
     assert task is not None, f"a held-out prompt that its own family cannot read: {row['prompt']!r}"
     return {
-        "response": response,
-        "token_ids": list(found.token_ids),
+        "response": found.text,
+        "token_ids": found.token_ids and list(found.token_ids),
+        "tokens": found.usage.completion_tokens,
         "finished": found.finished,
-        "passed": family.judge(task, response).passed,
+        "passed": family.judge(task, found.text).passed,
     }
 
 
 def _add_rewards(
     judge: RewardModelJudge,
     rows: Sequence[dict[str, Any]],
-    questions: Sequence[Question],
-    tokenizer: ChatTokenizer,
+    prompts: Sequence[PromptRow],
     ctx: Context,
 ) -> None:
-    model = open_reward_model(ctx.input(judge.model), ctx.placement.layout)
+    """The engine is imported here: a served model without a reward needs no torch."""
+    from runtime.clients.policy import joined
+    from runtime.policy import TOKENIZER
+    from runtime.rewards import attributes, open_reward_model, scalar
+    from runtime.tokenizer import ChatTokenizer
+
+    folder = ctx.input(judge.model)
+    tokenizer = ChatTokenizer.load(folder / TOKENIZER)
+    answers = (tokenizer.answer_ids(row["greedy"]["response"], row["greedy"]["token_ids"]) for row in rows)
     sequences = [
-        [*question.token_ids, *row["greedy"]["token_ids"]] for row, question in zip(rows, questions, strict=True)
+        [*tokenizer.encode_prompt(prompt.messages), *answer] for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    found = attributes(model, sequences, pad_id=tokenizer.pad_id, rows_at_once=ctx.placement.rows_at_once)
-    for row, numbers in zip(rows, found, strict=True):
-        row["greedy"]["reward"] = scalar(judge, numbers)
+    with joined(ctx):
+        model = open_reward_model(folder, ctx.placement.layout)
+        found = attributes(model, sequences, pad_id=tokenizer.pad_id, rows_at_once=ctx.placement.rows_at_once)
+        for row, numbers in zip(rows, found, strict=True):
+            row["greedy"]["reward"] = scalar(judge, numbers)
 
 
 def _summary(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _summary(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
         "accuracy": accuracy,
         "low": low,
         "high": high,
-        "mean_tokens": fmean(len(row[name]["token_ids"]) for row in rows),
+        "mean_tokens": fmean(row[name]["tokens"] for row in rows),
         "finished": fmean(row[name]["finished"] for row in rows),
         "reward": fmean(rewards) if rewards else None,
     }

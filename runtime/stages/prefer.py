@@ -35,7 +35,11 @@ def run(stage: Prefer, ctx: Context) -> Facts:
     init = ctx.input(stage.init)
     tokenizer = ChatTokenizer.load(init / TOKENIZER)
     rows = list(read_rows(ctx.input(stage.data), PreferenceRow))
-    answers = [_answer(tokenizer, row, ids) for row in rows for ids in (row.chosen_ids, row.rejected_ids)]
+    answers = [
+        _answer(tokenizer, row, tokenizer.answer_ids(text, ids))
+        for row in rows
+        for text, ids in ((row.chosen, row.chosen_ids), (row.rejected, row.rejected_ids))
+    ]
     rewards = torch.tensor([[row.chosen_reward, row.rejected_reward] for row in rows])
     loss = losses.find(stage.loss.kind)
 

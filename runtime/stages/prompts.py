@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 from compiler.artifacts import PromptRow
 from compiler.schema.generators import InstructionFollowing, SelfPrompted, Tasks
+from compiler.schema.sampling import Sampling
 from compiler.stages.prompts import Prompts
+from runtime.clients.request import Request
 from runtime.context import Context, Facts
 from runtime.generators import instruction_following, self_prompted
 from runtime.generators.self_prompted import DUPLICATE, HELD_OUT, Collected, Sample
@@ -90,38 +92,21 @@ def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts
 @contextmanager
 def _sampler(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Iterator[Sample]:
     """Asks the policy for user turns. The engine is imported here: drawing tasks must not wait for torch."""
-    from compiler.schema.model import Precision
-    from compiler.schema.sampling import Sampling
-    from runtime.answers import Question, answer
-    from runtime.engine.parallel import start
-    from runtime.policy import TOKENIZER, open_policy
-    from runtime.tokenizer import ChatTokenizer
+    from runtime.clients.policy import open_in_process
 
-    policy = ctx.input(generator.policy)
-    tokenizer = ChatTokenizer.load(policy / TOKENIZER)
-    opening = tuple(tokenizer.opening("user"))
-    layout = ctx.placement.layout
-    with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=ctx.rendezvous, seed=stage.seed):
-        model = open_policy(policy, layout, Precision(dtype="fp32"))
-        sampling = Sampling(
-            temperature=generator.temperature, top_p=1.0, max_new_tokens=model.spec.seq_length - len(opening)
-        )
+    with open_in_process(generator.policy, ctx) as policy:
+        room = policy.model.spec.seq_length - len(policy.tokenizer.encode_prompt((), "user"))
+        sampling = Sampling(temperature=generator.temperature, top_p=1.0, max_new_tokens=room)
 
         def sample(count: int, first: int) -> list[str]:
             # A turn's randomness is named by its index; the ledger outlives a kill.
-            questions = [Question(f"turn-{index}", opening) for index in range(first, first + count)]
-            found = answer(
-                model,
-                questions,
-                sampling,
-                end_id=tokenizer.end_id,
-                seed=stage.seed,
-                ctx=ctx,
-                ledger=f"turns-{first}",
-                tell=False,
-            )
+            requests = [
+                Request(f"turn-{index}", (), sampling, stage.seed, speaker="user")
+                for index in range(first, first + count)
+            ]
+            turns = [completion.text for completion in policy.ask(requests, ledger=f"turns-{first}", tell=False)]
             ctx.progress(done=first + count, total=generator.max_attempts, unit="attempt")
-            return [tokenizer.decode(found[question.id].token_ids, role="user") for question in questions]
+            return turns
 
         yield sample
 

@@ -87,7 +87,7 @@ def _examples(stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer) -> lis
         missing = [name for name in ATTRIBUTES if name not in given]
         if missing:
             raise ValueError(f"response {row.id} has no {', '.join(missing)}: its judge must give all five attributes")
-        ids = (*tokenizer.encode_prompt(row.messages), *row.response_ids)
+        ids = (*tokenizer.encode_prompt(row.messages), *tokenizer.answer_ids(row.response, row.response_ids))
         examples.append(_Example(row.prompt_id, row.family, ids, tuple(given[name] for name in ATTRIBUTES)))
     return examples
 

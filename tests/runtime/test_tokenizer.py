@@ -195,7 +195,7 @@ def test_an_answer_that_was_cut_off_is_not_given_an_end(any_chat: ChatTokenizer)
 
 def test_a_user_turn_is_read_back_as_a_model_writes_it(chat: ChatTokenizer) -> None:
     ids = chat.encode_prompt(_say(("user", "say dog")))
-    opening = chat.opening("user")
+    opening = chat.encode_prompt((), "user")
     written = ids[len(opening) : ids.index(chat.end_id) + 1]
     assert chat.decode(written, role="user") == "say dog"
     assert ids[: len(opening)] == opening

@@ -14,6 +14,7 @@ def _response(prompt: str, response: str) -> Any:
         messages=(Message(role="user", content=prompt),),
         response=response,
         response_ids=(9, 4),
+        by="policy",
         finished=True,
         logprob=-1.0,
     )

@@ -101,6 +101,7 @@ def response() -> Callable[..., ResponseRow]:
             response_ids=(7, sample, 4) if finished else (7, sample),
             finished=finished,
             logprob=-1.0,
+            by="policy",
         )
 
     return make
