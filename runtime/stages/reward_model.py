@@ -60,7 +60,7 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
         curve = fit(stage, ctx, model, steps, objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
         unseen = [row for row in examples if row.prompt_id in held_out]
-        calibration = _calibrate(model, unseen, tokenizer.pad_id, placement.rows_at_once)
+        calibration = _calibrate(model, unseen, tokenizer.pad_id, ctx.placement.rows_at_once)
     if ctx.rank != 0:
         return {}
     (ctx.output / CALIBRATION).write_text(json.dumps(calibration, indent=1), encoding="utf-8")
