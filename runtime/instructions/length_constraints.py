@@ -2,6 +2,7 @@
 
 import random
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from runtime.instructions.base import COMMON_WORDS, Drawn, InstructionType, related, relation
@@ -28,8 +29,8 @@ def sentences(text: str) -> int:
 
 
 def words(text: str) -> int:
-    """Runs of letters, digits and underscores."""
-    return len(re.findall(r"\w+", text))
+    """Runs of letters, digits and underscores; marks belong to their letters."""
+    return len(re.findall(r"\w+", "".join(one for one in text if unicodedata.category(one)[0] != "M")))
 
 
 def _sentences(parameters: Drawn, response: str) -> bool:

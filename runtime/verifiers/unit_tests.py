@@ -1,0 +1,98 @@
+"""unit_tests: the program in the response passes tests. It is run in a sandbox, never here.
+
+Tests are run one after the other in the program's own namespace, so the share that passes is known. Whether they were
+reached is said on a line that begins with a word drawn for this run: a program that ends early passes nothing.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from runtime import sandbox
+from runtime.tasks.base import Verdict
+from runtime.verifiers import verdict
+
+_BLOCK = re.compile(r"^ {0,3}```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^ {0,3}```|\Z)", re.DOTALL | re.MULTILINE)
+_PYTHON = ("", "python", "python3", "py")
+
+_HARNESS = """
+import json, os, sys
+given = json.load(sys.stdin)
+told = os.dup(1)
+sys.stdin = open(os.devnull)
+space = {"__name__": "program"}
+sys.modules["program"] = type(sys)("program")
+sys.modules["program"].__dict__.update(space)
+space = sys.modules["program"].__dict__
+passed = []
+try:
+    exec(compile(given["program"], "program.py", "exec"), space)
+except BaseException as error:
+    print(repr(error)[:500], file=sys.stderr)
+else:
+    for number, test in enumerate(given["tests"]):
+        try:
+            exec(compile(test, f"test-{number}.py", "exec"), space)
+        except BaseException as error:
+            passed.append(False)
+            print(repr(error)[:500], file=sys.stderr)
+        else:
+            passed.append(True)
+sys.stdout.flush()
+os.write(told, ("\\n" + given["word"] + json.dumps(passed) + "\\n").encode())
+os._exit(0)
+"""
+
+
+def prepare(value: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A list of statements (MBPP: asserts, and `test_setup_code` in the row), or one text of tests; where the row has
+    an `entry_point`, the text defines `check(candidate)` and the row's `prompt` begins the program (HumanEval)."""
+    tests = [value] if isinstance(value, str) else value
+    if not isinstance(tests, list) or not tests or not all(isinstance(one, str) and one.strip() for one in tests):
+        raise ValueError("a text of tests or a list of them is needed")
+    entry = row.get("entry_point")
+    if entry is None:
+        return {"before": str(row.get("test_setup_code") or ""), "tests": tests}
+    if not isinstance(entry, str) or not entry.isidentifier():
+        raise ValueError(f"entry_point must be the name of a function, not {entry!r}")
+    checked = [f"{test}\ncheck({entry})" for test in tests]
+    return {"before": str(row.get("prompt") or ""), "entry_point": entry, "tests": checked}
+
+
+def verify(check: Mapping[str, Any], response: str) -> Verdict:
+    """The share of tests that pass; all must."""
+    passed = run_tests(program(check, response), check["tests"])
+    return verdict(sum(passed) / len(check["tests"]))
+
+
+def program(check: Mapping[str, Any], response: str) -> str:
+    """The program that a response means: the block of code that defines the function asked for, or the longest; what
+    only goes on with the beginning that it was given is put behind it."""
+    blocks = [code for language, code in _BLOCK.findall(response) if language.lower() in _PYTHON]
+    entry, before = check.get("entry_point"), check.get("before", "")
+    defined = re.compile(rf"^\s*(?:async\s+)?def\s+{re.escape(entry)}\b", re.MULTILINE) if entry else None
+    fitting = [code for code in blocks if defined is None or defined.search(code)] or blocks or [response]
+    code = fitting[0] if defined else max(fitting, key=len)
+    if defined is not None and not defined.search(code):
+        return f"{before}{code}"
+    # Imports that the beginning has are needed by whoever writes the function anew.
+    imports = "\n".join(re.findall(r"^(?:from|import)\s.+$", before, re.MULTILINE)) if defined else before
+    return f"{imports}\n{code}"
+
+
+def run_tests(code: str, tests: list[str], limits: sandbox.Limits = sandbox.Limits()) -> list[bool]:  # noqa: B008
+    """Which tests pass; none where the program does not get as far as to be tested."""
+    word = secrets.token_hex(16)
+    given = json.dumps({"program": code, "tests": tests, "word": word}).encode()
+    outcome = sandbox.run(["-c", _HARNESS], given, limits)
+    lines = outcome.stdout.decode(errors="replace").splitlines()
+    told = [line.removeprefix(word) for line in lines if line.startswith(word)]
+    if outcome.ended or outcome.returncode != 0 or len(told) != 1:
+        return []
+    try:
+        passed = json.loads(told[0])
+    except ValueError:
+        return []
+    return [one is True for one in passed] if isinstance(passed, list) and len(passed) == len(tests) else []
