@@ -161,7 +161,7 @@ class PreferenceRow(Record):
     chosen: str
     rejected: str
     chosen_ids: tuple[int, ...] | None
-    """As sampled; None of a served model's answer."""
+    """As sampled; None of a served model's answer, and of an adopted one: words alone."""
     rejected_ids: tuple[int, ...] | None
     """Likewise."""
     chosen_reward: float

@@ -85,6 +85,7 @@ def _manifest(
         placement=stage.placement,
         inputs={need: _input(stages[need], store) for need in stage.needs},
         servers=_servers(stage, stages, cluster),
+        files=stage.files,
         output=str(artifact_path(store, stage.kind, stage.fingerprint)),
         scratch=str(store / "scratch" / stage.fingerprint),
         journal=str(journal_path(run, stage.label)),

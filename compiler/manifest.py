@@ -67,6 +67,8 @@ class Manifest(Record):
     """By label."""
     servers: dict[str, Server] = Field(default_factory=dict)
     """By label, of inputs that are endpoints: where and how they are asked, as the cluster file says."""
+    files: tuple[str, ...] = ()
+    """Of an adopt stage: absolute paths of what it adopts."""
     output: str
     """The artifact's folder, once sealed."""
     scratch: str

@@ -11,7 +11,7 @@ from compiler.graph import StageGraph, build_graph
 from compiler.load import load
 from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
-from compiler.planning.contents import read_contents
+from compiler.planning.contents import check_at_hand, read_contents
 from compiler.planning.inventory import Inventory, read_inventory
 from compiler.planning.pins import read_pins
 from compiler.review.limits import check_limits
@@ -48,6 +48,7 @@ def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: P
     plan = plan_graph(graph, read_inventory(store), cluster=cluster, store=store)
     if runnable:
         check_runnable(plan, graph)
+        check_at_hand(graph, (stage.label for stage in plan.to_run))
     return plan
 
 

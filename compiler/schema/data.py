@@ -23,5 +23,5 @@ class Split(Record):
         return self
 
 
-ChatTemplate = Literal["compact", "nemotron"]
+ChatTemplate = Literal["compact", "nemotron", "chatml", "smollm2"]
 """`templates/chat/<name>.j2`: how a conversation is written as text."""

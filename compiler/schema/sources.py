@@ -29,8 +29,8 @@ class Rows(Record):
 class TokenizerFile(Record):
     """A tokenizer that was trained elsewhere."""
 
-    kind: Literal["tokenizer_json", "sentencepiece"]
-    """Hugging Face `tokenizer.json`, or a SentencePiece model."""
+    kind: Literal["tokenizer_json", "sentencepiece", "gguf_tokenizer"]
+    """Hugging Face `tokenizer.json`; a SentencePiece model; what a GGUF file of a model says of its tokens."""
     vocab_size: Annotated[int, Field(gt=0)]
     """Tokens, special ones included; checked when the file is adopted."""
     chat_template: ChatTemplate

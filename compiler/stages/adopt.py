@@ -12,10 +12,12 @@ from compiler.schema.sources import Checkpoint, Rows, Source, TokenizerFile
 from compiler.stages.base import Stage, TokenizerRef
 
 _SOURCES: dict[str, tuple[type[Rows | TokenizerFile | Checkpoint], str]] = {
-    "tokenizer": (TokenizerFile, "tokenizer_json or sentencepiece"),
+    "tokenizer": (TokenizerFile, "tokenizer_json, sentencepiece or gguf_tokenizer"),
     "policy": (Checkpoint, "huggingface, gguf or megatron"),
 }
 
+PACKAGE = "package:"
+"""Begins the name of a file that an installed Python package holds."""
 
 REWARDS = ("chosen_reward", "rejected_reward")
 """Of adopted preferences: there if `source.fields` names both."""
@@ -35,7 +37,7 @@ class Adopt(Stage):
     """Identity is what the files say, never where they lie: the hash of their contents, or a revision that names it.
 
     Rows are written anew in our own form; a row that has not the fields that its artifact needs is refused, with its
-    file and line.
+    file and line. Rows without a `family` are all of one, named as the stage's `name` says.
     """
 
     output_field: ClassVar[str] = "artifact"
@@ -52,10 +54,12 @@ class Adopt(Stage):
     tokenizer: TokenizerRef | None = None
     """Of a policy: what it speaks."""
     files: Annotated[tuple[str, ...], Field(min_length=1), NotIdentity()]
-    """Paths and globs, relative to the file that names them, or absolute."""
+    """Paths and globs, relative to the file that names them, or absolute; `package:NAME/PATH` is a file of an installed
+    Python package, which is not imported."""
     revision: str | None = None
-    """A commit, a date, a sha256: says which contents are meant, so that a plan need not read the files. Where it is
-    absent the contents are hashed when the plan is made, and must be at hand."""
+    """A commit, a date, a sha256: says which contents are meant, so that a plan need not read the files. The SHA-256 of
+    a single file is checked when it is adopted. Where there is no revision the contents are hashed when the plan is
+    made, and must be at hand."""
     rows: Annotated[Count | None, NotIdentity()] = None
     """How many there are about, for the plan."""
     tokens: Annotated[Count | None, NotIdentity()] = None

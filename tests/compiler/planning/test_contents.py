@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from compiler.errors import SpecError
-from compiler.pipeline import compile_plan
+from compiler.manifest import Manifest
+from compiler.pipeline import compile_bundle, compile_graph, compile_plan
+from compiler.planning.contents import check_at_hand
+from compiler.runs.layout import manifest_name
 
 RECIPE = """\
 rung: 1
@@ -86,3 +89,36 @@ def test_a_revision_is_identity_enough(folder: Path) -> None:
     other = compile_plan(recipe, [], cluster="laptop", store=folder / "store").stages[0].fingerprint
     recipe.write_text(recipe.read_text().replace("nowhere", "elsewhere"))
     assert compile_plan(recipe, [], cluster="laptop", store=folder / "store").stages[0].fingerprint == other != one
+
+
+def test_a_manifest_says_where_the_files_lie(folder: Path) -> None:
+    prints(folder)
+    plan = compile_plan(folder / "recipe.yaml", [], cluster="laptop", store=folder / "store")
+    bundle = compile_bundle(plan, folder / "recipe.yaml", store=folder / "store", run=folder / "run")
+    manifest = Manifest.model_validate_json(bundle.files[manifest_name("texts")])
+    assert manifest.files == (str(folder / "texts" / "a.jsonl"), str(folder / "texts" / "b.jsonl"))
+    assert "texts/a.jsonl" not in str(manifest.identity)
+
+
+def test_a_file_of_an_installed_package_is_found_and_not_imported(folder: Path) -> None:
+    prints(folder, "package:pydantic/pydantic/py.typed")
+    plan = compile_plan(folder / "recipe.yaml", [], cluster="laptop", store=folder / "store")
+    (path,) = plan.stages[0].files
+    assert Path(path).is_file()
+    assert path.endswith("pydantic/py.typed")
+    for name in ("package:no-such-package/a.jsonl", "package:pydantic/../secrets", "package:pydantic"):
+        with pytest.raises(SpecError) as caught:
+            prints(folder, name)
+        assert "there is no installed package with the file" in caught.value.problems[0].message
+
+
+def test_what_a_revision_names_is_planned_without_its_files_but_not_run(folder: Path) -> None:
+    recipe = RECIPE.replace("    files:", "    revision: of today\n    files:")
+    (folder / "recipe.yaml").write_text(recipe % "elsewhere/*.jsonl")
+    plan = compile_plan(folder / "recipe.yaml", [], cluster="laptop", store=folder / "store")
+    assert plan.stages[0].action == "run"
+    with pytest.raises(SpecError) as caught:
+        check_at_hand(compile_graph(folder / "recipe.yaml", []), [stage.label for stage in plan.to_run])
+    (problem,) = caught.value.problems
+    assert problem.code == "missing-file"
+    assert problem.span.line == 10

@@ -33,10 +33,17 @@ RunStage = Callable[..., Ran]
 
 @pytest.fixture
 def run_stage(tmp_path: Path) -> RunStage:
-    """(kind, fields, inputs by label, fingerprints by label) -> what the stage made. Inputs are rows or folders."""
+    """(kind, fields, inputs by label, fingerprints by label, adopted files) -> what the stage made. Inputs are rows or
+    folders."""
     count = 0
 
-    def run(kind: str, fields: Mapping[str, Any], inputs: Inputs, fingerprints: Mapping[str, str] | None = None) -> Ran:
+    def run(
+        kind: str,
+        fields: Mapping[str, Any],
+        inputs: Inputs,
+        fingerprints: Mapping[str, str] | None = None,
+        files: Sequence[Path] = (),
+    ) -> Ran:
         from importlib import import_module
 
         nonlocal count
@@ -56,6 +63,7 @@ def run_stage(tmp_path: Path) -> RunStage:
                 )
                 for label, path in folders.items()
             },
+            files=tuple(map(str, files)),
             output=str(home / "output"),
             scratch=str(home / "scratch"),
             journal=str(home / "journal.jsonl"),
