@@ -14,7 +14,6 @@ from compiler.plan import Plan
 from compiler.schema.generators import InstructionFollowing
 from compiler.stages import Stage
 from compiler.stages.generate import Generate
-from compiler.stages.mix import Mix
 from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
 
@@ -46,8 +45,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
             yield f"{room[:-1]} {kind!r}"
     if isinstance(stage, Prompts) and isinstance(stage.generator, InstructionFollowing) and stage.generator.model:
         yield f"the form {stage.generator.form!r}"
-    if isinstance(stage, Mix) and stage.rows != "dialogues":
-        yield f"a mix of {stage.rows}"
     if isinstance(stage, RewardModel) and stage.responses is None:
         yield "a reward model that learns from ratings or preferences"
     precision = getattr(stage, "precision", None)

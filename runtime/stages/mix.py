@@ -1,38 +1,40 @@
-"""mix: one set of dialogues out of several, in stated shares."""
+"""mix: one set of rows out of several, in stated shares."""
 
 import random
 from collections import Counter
 
-from compiler.artifacts import DialogueRow
 from compiler.stages.mix import Mix
 from runtime.context import Context, Facts
 from runtime.generators.quotas import quotas
-from runtime.rows import read_rows, write_rows
+from runtime.row_kinds import AnyRow, key_of, rows_of
+from runtime.rows import write_rows
 
 
 def run(stage: Mix, ctx: Context) -> Facts:
-    """Draws without repetition; a dialogue that several sources have is taken from one of them."""
+    """Draws without repetition; a row that several sources have is taken from one of them."""
     sources = _by_fingerprint(stage, ctx)
     weights = {fingerprint: sum(stage.data[label] for label in labels) for fingerprint, labels in sources.items()}
     wanted = quotas(weights, stage.count)
-    taken: dict[str, DialogueRow] = {}
+    taken: dict[str, AnyRow] = {}
     drawn: dict[str, int] = {}
     short: list[str] = []
     for fingerprint, labels in sources.items():
-        rows = {row.id: row for row in read_rows(ctx.input(labels[0]), DialogueRow) if row.id not in taken}
+        found = {key_of(row): row for row in rows_of(stage.rows, ctx.input(labels[0]))}
+        rows = {key: row for key, row in found.items() if key not in taken}
         quota = wanted[fingerprint]
         if len(rows) < quota:
-            short.append(f"{labels[0]} has {len(rows)} distinct dialogues (not taken from another source), not {quota}")
+            has = f"{len(rows)} distinct {stage.rows} (not taken from another source)"
+            short.append(f"{labels[0]} has {has}, not {quota}")
             continue
-        chosen = random.Random(f"{stage.seed}/{fingerprint}").sample(list(rows.values()), quota)
-        taken.update((row.id, row) for row in chosen)
+        chosen = random.Random(f"{stage.seed}/{fingerprint}").sample(list(rows.items()), quota)
+        taken.update(chosen)
         drawn[labels[0]] = quota
     if short:
-        raise ValueError(f"to mix {stage.count} dialogues without repetition: {'; '.join(short)}")
+        raise ValueError(f"to mix {stage.count} {stage.rows} without repetition: {'; '.join(short)}")
     mixed = list(taken.values())
     random.Random(f"{stage.seed}/order").shuffle(mixed)
     write_rows(ctx.output, mixed)
-    origins = Counter(row.origin for row in mixed)
+    origins = Counter(getattr(row, "origin", "") for row in mixed)
     return {"rows": len(mixed), "rows_by_source": drawn, "rows_by_origin": dict(sorted(origins.items()))}
 
 

@@ -61,3 +61,28 @@ def test_two_labels_of_one_artifact_are_one_source(run_stage: Any, sources: Any)
     ran = _mix(run_stage, {"people": 1.0, "same": 1.0, "models": 2.0}, 80, inputs, **fingerprints)
     rows = read_rows(ran.output, DialogueRow)
     assert Counter(row.origin for row in rows) == {"annotator": 40, "model": 40}
+
+
+def test_pairs_of_two_rounds_are_told_apart_by_what_they_say(run_stage: Any) -> None:
+    from compiler.artifacts import Message, PreferenceRow
+
+    def pair(name: str, chosen: str) -> PreferenceRow:
+        return PreferenceRow(
+            id=name,
+            prompt_id="p",
+            family="sort",
+            messages=(Message(role="user", content="?"),),
+            chosen=chosen,
+            rejected="no",
+            chosen_ids=(1,),
+            rejected_ids=(2,),
+            chosen_reward=1.0,
+            rejected_reward=0.0,
+        )
+
+    rounds = {"one": [pair("p-0-1", "yes")], "two": [pair("p-0-1", "yes!")], "three": [pair("p-0-1", "yes")]}
+    fields = {"rows": "preferences", "data": {"one": 1.0, "two": 1.0}, "count": 2, "seed": 1}
+    found = list(read_rows(run_stage("mix", fields, rounds).output, PreferenceRow))
+    assert sorted(row.chosen for row in found) == ["yes", "yes!"]
+    with pytest.raises(ValueError, match="0 distinct preferences"):
+        run_stage("mix", {**fields, "data": {"one": 1.0, "three": 1.0}}, rounds)
