@@ -1,6 +1,6 @@
 """Fits the planner's constants on published training runs and prints how well they do on runs that were kept aside.
 
-    python -P benchmarks/calibrate.py PUBLISHED.csv [--test-share 0.3] [--splits 8]
+    python -P benchmarks/calibrate.py PUBLISHED.csv [--test-share 0.3] [--splits 24]
 
 Rows of one group (a weak-scaling series) stand on one side of the split together, and weigh as one. The report's
 own rows are never fitted; rows of other frameworks, of supervised fine-tuning and incomplete ones are left out. Needs
@@ -54,33 +54,28 @@ PULL = 0.04
 SHARED = [field.name for field in fields(Constants)]
 GUESSES = {
     "attention": 0.5,
-    "elementwise": 1.0,
-    "weights": 0.5,
-    "tensor_parallel": 1.0,
-    "context_parallel": 0.5,
-    "pipeline": 0.5,
+    "gemm_io": 2.0,
+    "context_parallel": 0.3,
+    "pipeline": 0.4,
     "data_parallel": 0.2,
     "layer_s": 50e-6,
+    "step_s": 0.05,
+    "early": 1.05,
 }
 
 
 def starting_point(gpus: Sequence[str]) -> np.ndarray:
     """What one would guess: nothing of what an earlier fit has found."""
-    return np.log([*(GUESSES[name] for name in SHARED), *(value for _ in gpus for value in (0.7, 0.6))])
+    return np.log([*(GUESSES[name] for name in SHARED), *(0.7 for _ in gpus)])
 
 
 def unpack(point: np.ndarray, gpus: Sequence[str]) -> tuple[Constants, dict[str, GpuType]]:
     values = np.exp(point)
     constants = Constants(**dict(zip(SHARED, map(float, values), strict=False)))
-    rest = values[len(SHARED) :].reshape(-1, 2)
-    found = {
-        name: replace(GPUS[name], gemm_efficiency_16=float(of_16), gemm_efficiency_8=float(of_8))
-        for name, (of_16, of_8) in zip(gpus, rest, strict=True)
-    }
+    rest = values[len(SHARED) :]
+    found = {name: replace(GPUS[name], gemm_efficiency=float(share)) for name, share in zip(gpus, rest, strict=True)}
     found |= {
-        name: replace(
-            GPUS[name], gemm_efficiency_16=found[of].gemm_efficiency_16, gemm_efficiency_8=found[of].gemm_efficiency_8
-        )
+        name: replace(GPUS[name], gemm_efficiency=found[of].gemm_efficiency)
         for name, of in _FAMILY.items()
         if of in found
     }
@@ -105,7 +100,7 @@ def fit(rows: Sequence[Row]) -> tuple[Constants, dict[str, GpuType]]:
         # A weak pull towards the start keeps constants that few rows speak of where they are plausible.
         return np.concatenate([weights * errors(rows, *unpack(point, gpus)), PULL * (point - start)])
 
-    highest = np.log([*(10.0 for _ in SHARED), *(_MOST for _ in gpus for _ in range(2))])
+    highest = np.log([*(10.0 for _ in SHARED), *(_MOST for _ in gpus)])
     found = least_squares(residuals, start, bounds=(-np.inf, highest), loss="soft_l1", f_scale=0.05)
     return unpack(found.x, gpus)
 
@@ -124,7 +119,7 @@ def main(argv: Sequence[str] | None = None, show: Callable[[Any], None] = print)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path)
     parser.add_argument("--test-share", type=float, default=0.3)
-    parser.add_argument("--splits", type=int, default=8, help="random splits, whose errors are averaged")
+    parser.add_argument("--splits", type=int, default=24, help="random splits, whose errors are averaged")
     parser.add_argument("--rows", action="store_true", help="show every row")
     options = parser.parse_args(argv)
     rows = list(read(options.published))
@@ -149,10 +144,7 @@ def main(argv: Sequence[str] | None = None, show: Callable[[Any], None] = print)
             show(f"{np.expm1(error):+7.1%} {row.id} {row.group}")
     show(constants)
     for gpu in gpus.values():
-        show(
-            f"{gpu.name}: gemm_efficiency_16={gpu.gemm_efficiency_16:.3f}, "
-            f"gemm_efficiency_8={gpu.gemm_efficiency_8:.3f}"
-        )
+        show(f"{gpu.name}: gemm_efficiency={gpu.gemm_efficiency:.3f}")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def step_times(
             phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * cluster.gpu.training_flops)
             for phase in phases_of(work)
         ]
-    return [_modelled(phase, stage, work, placement, gpu, model) for phase in phases_of(work)]
+    runs = [training_run(phase, stage, work, placement, cluster, model) for phase in phases_of(work)]
+    return [_modelled(phase, run) for phase, run in zip(phases_of(work), runs, strict=True)]
 
 
 def memory_of(
@@ -104,7 +105,7 @@ def memory_of(
         return None
     precision = getattr(stage, "precision", None)
     dtype_bytes = 4.0 if precision is not None and precision.dtype == "fp32" else 2.0
-    runs = (training_run(phase, stage, work, placement, gpu, model) for phase in phases_of(work))
+    runs = (training_run(phase, stage, work, placement, cluster, model) for phase in phases_of(work))
     trained = max((training_memory(run, dtype_bytes=dtype_bytes) for run in runs), key=lambda memory: memory.total)
     # A reference is asked before the optimizer exists, but beside the weights that will be trained.
     beside = [replace(one, weights=one.weights + trained.weights) for one in asked]
@@ -135,20 +136,18 @@ def answering(ask: Ask, placement: Placement, gpu: GpuType, replicas: int) -> An
     )
 
 
-def _modelled(
-    phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
-) -> float:
-    run = training_run(phase, stage, work, placement, gpu, model)
+def _modelled(phase: PhaseWork, run: Run) -> float:
     # Pairs are two sequences a row: the work says how much more that is.
-    plain = training_flops(model, phase.global_batch_size * run.seq_length, run.seq_length)
+    plain = training_flops(run.model, phase.global_batch_size * run.seq_length, run.seq_length)
     return step_time(run).seconds * phase.flops_per_step / plain
 
 
 def training_run(
-    phase: PhaseWork, stage: Stage, work: Work, placement: Placement, gpu: GpuType, model: ModelSpec
+    phase: PhaseWork, stage: Stage, work: Work, placement: Placement, cluster: Cluster, model: ModelSpec
 ) -> Run:
-    """A step of this stretch, as the planner's models take it."""
-    layout = placement.layout
+    """A step of this stretch, as the planner's models take it; the cluster's GPU must be one that the planner knows."""
+    layout, gpu = placement.layout, _known(cluster)
+    assert gpu is not None
     dp = placement.dp_at_batch.get(str(phase.global_batch_size), layout.dp)
     seq_length = max(1, round(work.row_tokens))
     precision = getattr(stage, "precision", None)
@@ -163,6 +162,7 @@ def training_run(
         recompute=placement.recompute,
         distributed_optimizer=placement.distributed_optimizer,
         sequence_parallel=placement.sequence_parallel,
+        software=cluster.software_month,
     )
 
 

@@ -1,6 +1,7 @@
 """Training runs as rows of a table, and what the planner's model says of each: for calibration and what-if tables."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ COLUMNS = (
     "seq", "gbs", "mbs", "tp", "pp", "vpp", "cp", "gpus", "gpu",
 )  # fmt: skip
 """That a row must have. Besides: `dp` (else gpus / (tp pp cp)), `precision` (BF16, FP8), `recompute` (none, selective,
-full), `sharding` (holding `distopt` for the distributed optimizer). Others are handed through as `id` is."""
+full), `sharding` (holding `distopt` for the distributed optimizer), `release` (with the software's year and month in
+it, 24.07 or 2024-07; today's where there is none). Others are handed through as `id` is."""
 
 
 class RowError(ValueError):
@@ -57,6 +59,7 @@ def run_of(row: Mapping[str, str]) -> Run:
         model, layout, gpu, number["seq"], number["gbs"], number["mbs"], fp8=row.get("precision", "").upper() == "FP8",
         recompute=_recompute(row.get("recompute") or "none"),
         distributed_optimizer="distopt" in row.get("sharding", "distopt"), sequence_parallel=layout.tp > 1,
+        software=_year_and_month(row.get("release") or ""),
     )  # fmt: skip
 
 
@@ -74,6 +77,12 @@ def estimate(run: Run) -> dict[str, Any]:
         "memory_bytes": memory.total,
         "memory_parts": memory.parts,
     }
+
+
+def _year_and_month(release: str) -> int | None:
+    """`v25.04 llama3.1/README.md` -> 2504; None where no date stands."""
+    found = re.search(r"\b(?:v|20)?(2[0-9])[.-](0[1-9]|1[0-2])\b", release)
+    return int(found[1] + found[2]) if found else None
 
 
 def _recompute(word: str) -> str:

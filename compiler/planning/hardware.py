@@ -27,20 +27,20 @@ class GpuType:
     """To GPUs outside it."""
     nvlink_domain: int
     """GPUs that NVLink joins."""
-    gemm_efficiency_16: float
-    """Share of the peak that matrix products reach; fitted."""
-    gemm_efficiency_8: float
+    gemm_efficiency: float
+    """Share of the peak that matrix products reach, in 16 bits as in 8; fitted."""
 
 
 GPUS: Mapping[str, GpuType] = {
-    "A100": GpuType("A100", 312e12, 0.0, 80e9, 2.04e12, 300e9, 25e9, 8, 0.702, 0.0),
-    "H100": GpuType("H100", 989e12, 1979e12, 80e9, 3.35e12, 450e9, 50e9, 8, 0.861, 0.9),
-    "H200": GpuType("H200", 989e12, 1979e12, 141e9, 4.8e12, 450e9, 50e9, 8, 0.861, 0.9),
-    "B200": GpuType("B200", 2250e12, 4500e12, 180e9, 8e12, 900e9, 50e9, 8, 0.599, 0.649),
-    "GB200": GpuType("GB200", 2500e12, 5000e12, 186e9, 8e12, 900e9, 50e9, 72, 0.599, 0.649),
+    "A100": GpuType("A100", 312e12, 0.0, 80e9, 2.04e12, 300e9, 25e9, 8, 0.662),
+    "H100": GpuType("H100", 989e12, 1979e12, 80e9, 3.35e12, 450e9, 50e9, 8, 0.806),
+    "H200": GpuType("H200", 989e12, 1979e12, 141e9, 4.8e12, 450e9, 50e9, 8, 0.806),
+    "B200": GpuType("B200", 2250e12, 4500e12, 180e9, 8e12, 900e9, 50e9, 8, 0.602),
+    "GB200": GpuType("GB200", 2500e12, 5000e12, 186e9, 8e12, 900e9, 50e9, 72, 0.602),
 }
-"""By name; NVIDIA's data sheets of the SXM forms, 400 Gb/s of network for each GPU (A100: 200). The last two numbers
-are fitted on all published rows; H200 and B200 take those of the GPUs that they share their cores with."""
+"""By name; NVIDIA's data sheets of the SXM forms (A100 80GB, H100, H200, DGX B200, GB200 NVL72): dense FLOP/s, memory
+and its bandwidth, NVLink one way; 400 Gb/s of network for each GPU (A100: 200). The last number is fitted on all
+published rows; H200 and B200 take those of the GPUs that they share their cores with."""
 
 
 def known_gpu(name: str) -> GpuType | None:

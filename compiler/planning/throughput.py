@@ -5,8 +5,9 @@
 
 The time of a micro-batch on the slowest pipeline stage, times the micro-batches and the bubble
 (1 + (pp - 1) / (vpp m): Narayanan et al., arXiv 2104.04473, section 2.2), plus what is not hidden of the gradients'
-reduction, plus the optimizer. Matrix products run at a fitted share of the peak, element-wise work at the memory's
-bandwidth, collectives at that of NVLink or the network; how much of each shows are the fitted constants below.
+reduction, plus the optimizer. Matrix products run at a fitted share of the peak and read and write memory besides;
+element-wise work, casts to FP8 and weights are counted in bytes at the memory's bandwidth, tensor-parallel collectives
+in bytes at NVLink's. How much of the rest shows are the fitted constants below.
 """
 
 from dataclasses import dataclass
@@ -20,25 +21,28 @@ from compiler.schema.model import Layout, ModelSpec
 class Constants:
     """What is fitted for all GPUs together (`benchmarks/calibrate.py`)."""
 
-    attention: float = 0.348
+    attention: float = 0.376
     """Share of the 16-bit peak that core attention reaches."""
-    elementwise: float = 4.74
-    """Memory traffic of norms, activations, rotary embedding and residuals, over a count of their tensors."""
-    weights: float = 0.86
-    """Share of the traffic of weights and fp32 gradients, once a micro-batch, that matrix products do not hide."""
-    tensor_parallel: float = 1.58
-    """Share of the tensor-parallel collectives' time that shows."""
-    context_parallel: float = 0.277
-    """Likewise of the exchange of keys and values."""
-    pipeline: float = 0.36
+    gemm_io: float = 1.59
+    """Times that matrix products' inputs and outputs pass through memory, unhidden, in each of their three products."""
+    context_parallel: float = 0.166
+    """Share of the exchange of keys and values that shows."""
+    pipeline: float = 0.199
     """Likewise of what is sent between pipeline stages."""
-    data_parallel: float = 0.103
+    data_parallel: float = 0.098
     """Likewise of the reduction of gradients and the gathering of parameters."""
-    layer_s: float = 52e-6
+    layer_s: float = 40e-6
     """Seconds of one layer, forward and backward, that no size explains: launches and their gaps."""
+    step_s: float = 0.145
+    """Seconds of a step that no size explains: norms of gradients, the optimizer's launches, data, logs."""
+    early: float = 1.105
+    """Times as long a step takes with software of before `EARLY`."""
 
 
 FITTED = Constants()
+
+EARLY = 2408
+"""Year and month: NVIDIA's containers of until July 2024 are slower than all that came since."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Run:
     sequence_parallel: bool = True
     causal: bool = True
     """Whether core attention skips what is masked, as flash kernels do."""
+    software: int | None = None
+    """Year and month of the software, 2407 say; today's where absent."""
 
     @property
     def micro_batches(self) -> int:
@@ -79,6 +85,7 @@ class StepTime:
     bubble: float
     data_parallel: float
     optimizer: float
+    step: float
 
     @property
     def seconds(self) -> float:
@@ -107,14 +114,15 @@ def step_time(run: Run, constants: Constants = FITTED) -> StepTime:
         "overhead": n * constants.layer_s * _passes(run) / 3,
         "pipeline": _sent(run) * constants.pipeline,
     }
-    whole = sum(micro.values())
-    bubble = whole * (layout.pp - 1) / layout.vpp
-    return StepTime(
+    slower = constants.early if run.software is not None and run.software < EARLY else 1.0
+    parts = {
         **{name: seconds * micro_batches for name, seconds in micro.items()},
-        bubble=bubble,
-        data_parallel=_reduced(run) * constants.data_parallel,
-        optimizer=_optimizer(run),
-    )
+        "bubble": sum(micro.values()) * (layout.pp - 1) / layout.vpp,
+        "data_parallel": _reduced(run) * constants.data_parallel,
+        "optimizer": _optimizer(run),
+        "step": constants.step_s,
+    }
+    return StepTime(**{name: seconds * slower for name, seconds in parts.items()})
 
 
 def forward_time(run: Run, constants: Constants = FITTED) -> float:
@@ -151,36 +159,76 @@ def _passes(run: Run) -> int:
 def _layer(run: Run, constants: Constants, passes: int) -> _Layer:
     """Of so many forward passes' worth; with one, nothing is differentiated."""
     model, layout, gpu, tokens = run.model, run.layout, run.gpu, _tokens(run)
-    hidden, width = model.hidden_size, model.num_attention_heads * model.head_dim
-    key_value_width = model.num_query_groups * model.head_dim
-    flops = 2 * tokens * gemm_weights_per_layer(model) / layout.tp
-    peak = gpu.peak_flops_8 * gpu.gemm_efficiency_8 if run.fp8 else gpu.peak_flops_16 * gpu.gemm_efficiency_16
+    width, key_value_width = _widths(model)
+    weights = gemm_weights_per_layer(model) / layout.tp
+    peak = (gpu.peak_flops_8 if run.fp8 else gpu.peak_flops_16) * gpu.gemm_efficiency
     scores = 4 * run.micro_batch_size * run.seq_length**2 * width / (layout.tp * layout.cp) / (2 if run.causal else 1)
-    # Weights are read forward and backward, and the sum of their gradients is read and written, for each micro-batch.
-    read = (8 if passes > 1 else 0) + (1 if run.fp8 else 2) * (2 if passes > 1 else 1)
-    weights = read * gemm_weights_per_layer(model) / layout.tp / gpu.memory_bandwidth
     # Flash kernels recompute the scores in the backward pass: 2.5 forwards (Dao, arXiv 2307.08691, section 4).
     attention_passes = 3.5 + (run.recompute in ("full", "selective")) if passes > 1 else 1
-    tensors = 12 * hidden + 8 * (width + 2 * key_value_width) + 8 * model.ffn_hidden_size
+    moved = _product_bytes(run) * constants.gemm_io * passes + _weight_bytes(run, passes) * weights
+    cast = _cast_bytes(run, passes) if run.fp8 else 0.0
     # Two all-gathers and two reduce-scatters forward, as many backward, of the residual stream.
-    moved = 2 * tokens * hidden * (layout.tp - 1) / layout.tp
+    gathered = 2 * tokens * model.hidden_size * (layout.tp - 1) / layout.tp
     exchanged = 2 * 2 * tokens * key_value_width / layout.tp * (layout.cp - 1) * (3 if passes > 1 else 1)
     inside = layout.tp * layout.cp <= gpu.nvlink_domain
     return _Layer(
-        gemm=flops * passes / peak + weights * constants.weights,
+        gemm=2 * tokens * weights * passes / peak + moved / gpu.memory_bandwidth,
         attention=scores * attention_passes / (gpu.peak_flops_16 * constants.attention),
-        elementwise=2 * tokens * tensors / layout.tp * constants.elementwise * passes / 3 / gpu.memory_bandwidth,
-        tensor_parallel=moved * 8 / 3 * passes / gpu.nvlink_bandwidth * constants.tensor_parallel,
+        elementwise=(_elementwise_bytes(run) * passes + cast) / gpu.memory_bandwidth,
+        tensor_parallel=gathered * 8 / 3 * passes / gpu.nvlink_bandwidth,
         context_parallel=exchanged
         / (gpu.nvlink_bandwidth if inside else gpu.network_bandwidth)
         * constants.context_parallel,
     )
 
 
+def _widths(model: ModelSpec) -> tuple[int, int]:
+    """Of all queries, and of all keys (or values)."""
+    return model.num_attention_heads * model.head_dim, model.num_query_groups * model.head_dim
+
+
+def _weight_bytes(run: Run, passes: int) -> float:
+    """Of each weight, for each micro-batch: it is read forward and backward, and the fp32 sum of its gradients is read
+    and written."""
+    read = 1 if run.fp8 else 2
+    return 8 + 2 * read if passes > 1 else read
+
+
+def _product_bytes(run: Run) -> float:
+    """Inputs and outputs of one pass of a layer's products, in 16 bits. What lies between tensor-parallel layers is
+    whole on each rank: read by the first of two products, written by the second."""
+    model, tp = run.model, run.layout.tp
+    width, key_value_width = _widths(model)
+    inner = 2 * width + 2 * key_value_width + (3 if model.gated else 2) * model.ffn_hidden_size
+    return 2 * _tokens(run) * (4 * model.hidden_size + inner / tp)
+
+
+def _elementwise_bytes(run: Run) -> float:
+    """Read and written by norms and residuals (10 tensors of the hidden size forward, 12 backward), by the turning of
+    queries and keys, and by the MLP's activation; a third of forward and backward, in 16 bits."""
+    model, tp = run.model, run.layout.tp
+    width, key_value_width = _widths(model)
+    activation = (3 if model.gated else 2) * model.ffn_hidden_size
+    tensors = 22 / 3 * model.hidden_size + 2 * (width + 2 * key_value_width) + activation
+    return 2 * _tokens(run) * tensors / tp
+
+
+def _cast_bytes(run: Run, passes: int) -> float:
+    """Casts to 8 bits, 4 bytes a value: read in 16 bits, written as it is and transposed. Inputs of the products
+    forward (again where that is recomputed), gradients of their outputs backward."""
+    model, tp = run.model, run.layout.tp
+    width, key_value_width = _widths(model)
+    inputs = 2 * model.hidden_size + (width + model.ffn_hidden_size) / tp
+    first = width + 2 * key_value_width + (2 if model.gated else 1) * model.ffn_hidden_size
+    gradients = 2 * model.hidden_size + first / tp
+    forward = max(1, passes - 2)
+    return 4 * _tokens(run) * (inputs * forward + gradients * (passes > 1))
+
+
 def _head(run: Run) -> float:
     """Logits, forward and backward; always in 16 bits."""
     flops = 6 * _tokens(run) * run.model.hidden_size * run.model.vocab_size / run.layout.tp
-    return flops / (run.gpu.peak_flops_16 * run.gpu.gemm_efficiency_16)
+    return flops / (run.gpu.peak_flops_16 * run.gpu.gemm_efficiency)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def search_stage(
             if found:
                 return found
         return ()
-    run = training_run(stage.last_phase, stage.stage, stage.work, stage.placement, gpu, stage.model)
+    run = training_run(stage.last_phase, stage.stage, stage.work, stage.placement, cluster, stage.model)
     run = replace(run, distributed_optimizer=True)
     gpus, per_node = stage.placement.layout.world_size, cluster.gpus_per_node or 1
     return search(run, gpus=gpus, gpus_per_node=per_node, memory_bytes=cluster.gpu.memory_bytes, most=most)

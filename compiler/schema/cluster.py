@@ -1,6 +1,6 @@
 """A site: what it has and how fast it is. Never bears identity."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -98,6 +98,9 @@ class Cluster(Record):
     """What one of them does; `nodes`, `gpus_per_node` and `gpu` go together."""
     slurm: Slurm = Slurm()
     """What jobs on its Slurm must say."""
+    software: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")] | None = None
+    """Year and month of what trains there (Megatron-core, Transformer Engine, NVIDIA's containers), `2024-02` say;
+    today's where absent. Training with what is older than August 2024 takes longer."""
     servers: dict[str, Server] = Field(default_factory=dict)
     """By the `model` of an endpoint stage."""
 
@@ -109,6 +112,11 @@ class Cluster(Record):
         if self.executor == "slurm" and self.gpu is None:
             raise ValueError("a slurm cluster has `nodes`, `gpus_per_node` and `gpu`")
         return self
+
+    @property
+    def software_month(self) -> int | None:
+        """`2024-02` as 2402."""
+        return int(self.software[2:].replace("-", "")) if self.software else None
 
     @property
     def num_gpus(self) -> int:

@@ -35,6 +35,20 @@ def test_each_row_gets_time_rate_and_memory(tmp_path: Path, capsys: pytest.Captu
     assert sum(large["memory_parts"].values()) == pytest.approx(large["memory_bytes"])
 
 
+@pytest.mark.parametrize(
+    ("release", "early"),
+    [("24.07 performance_summary (2024-12)", True), ("2024-02 examples/README.md", True), ("24.03.01", True),
+     ("v25.04 llama3.1/README.md", False), ("v24.11.1", False), ("Tables 3 and 5", False), ("", False)],
+)  # fmt: skip
+def test_the_release_of_a_row_says_whether_its_software_is_early(
+    release: str, early: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = (*COLUMNS, "release")
+    assert main(["estimate", str(table(tmp_path, {**ROW, "release": release}, ROW, columns=columns)), "--json"]) == 0
+    dated, today = (row["step_time_s"] for row in json.loads(capsys.readouterr().out))
+    assert (dated > 1.05 * today) is early and (dated == today) is not early
+
+
 def test_a_row_that_says_nothing_possible_is_told_and_the_others_stand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
