@@ -81,6 +81,8 @@ class Driver(Generic[Job, Result]):
                 result = await self._answer(job)
             except Exception as error:
                 self._waiting.clear()
+                for task in self._tasks - {asyncio.current_task()}:
+                    task.cancel()
                 self._finished.put(error)
                 return
             if not self._ready:
