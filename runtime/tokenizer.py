@@ -23,7 +23,7 @@ PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-_FILE, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+TOKENIZER_FILE, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 _WORDS = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """Words, single digits and runs of signs, each with the space before it."""
 _SPARE = 4
@@ -88,8 +88,8 @@ class ChatTokenizer:
     @staticmethod
     def load(folder: Path) -> "ChatTokenizer":
         """The tokenizer in this folder, with the chat layout it was made with."""
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        return ChatTokenizer(Tokenizer.from_file(str(folder / _FILE)), ChatLayout(**config["chat_layout"]))
+        config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+        return ChatTokenizer(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), ChatLayout(**config["chat_layout"]))
 
     def encode_prompt(self, messages: Sequence[Message], speaker: Role = "assistant") -> list[int]:
         """All turns, then the marker that asks the speaker for the next."""
@@ -341,5 +341,5 @@ def _write(tokenizer: Tokenizer, chat_template: str, layout: ChatLayout, folder:
         "chat_template_name": chat_template,
         "chat_layout": asdict(layout),
     }
-    (folder / _FILE).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
-    (folder / _CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / TOKENIZER_FILE).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

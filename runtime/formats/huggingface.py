@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -76,7 +75,7 @@ def write_weights(tensors: Iterable[tuple[str, Tensor]], folder: Path, *, most_b
 
 
 def config_of(spec: ModelSpec, *, dtype: str, end_id: int, pad_id: int) -> dict[str, Any]:
-    """`config.json` of this shape; ValueError where transformers has no class for it."""
+    """`config.json` of this shape, with weights of a dtype of torch; ValueError where transformers has no class."""
     kind = _model_type(spec)
     activations = _GATED if spec.gated else _UNGATED
     config: dict[str, Any] = {
@@ -222,10 +221,7 @@ def _write_shards(
 
 def _write(tensors: dict[str, Tensor], folder: Path, number: int) -> tuple[Path, list[str]]:
     path = folder / f".shard-{number}"
-    whole = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    # Copies: parts of one weight share its memory, which the format does not allow.
+    whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     save_file(whole, path, metadata={"format": "pt"})
     return path, list(whole)
-
-
-DTYPES = {"fp32": (torch.float32, "float32"), "bf16": (torch.bfloat16, "bfloat16")}
-"""Name in a spec -> (of tensors, in config.json)."""
