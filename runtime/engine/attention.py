@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 import torch
-from megatron.core.models.common.embeddings.rope_utils import apply_rotary_pos_emb
+from megatron.core.inference.contexts.static_context import StaticInferenceContext
+from megatron.core.models.common.embeddings.rope_utils import _apply_rotary_pos_emb_bshd, apply_rotary_pos_emb
 from megatron.core.transformer.attention import SelfAttention
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
@@ -127,6 +128,20 @@ def document_mask(documents_BL: Tensor, dtype: torch.dtype) -> Tensor:
     return apart.masked_fill_(apart.bool(), float("-inf")) + _causal(num_tokens, num_tokens, dtype, documents_BL.device)
 
 
+class RowsContext(StaticInferenceContext):  # type: ignore[misc]  # megatron carries no types here
+    """A cache of rows that are differently long: each writes its next token behind its own last one."""
+
+    def __init__(self, caches: dict[int, tuple[Tensor, Tensor]], lengths_B: Tensor, *, longest: int, room: int) -> None:
+        """`caches`: layer -> keys and values, [S, G, M, D], of which the first B rows are under way; `longest`: tokens
+        of the longest row, the new one included; `room`: of the longest that the model can read."""
+        super().__init__(len(lengths_B), room)
+        self.key_value_memory_dict = caches
+        self.lengths_B = lengths_B
+        self.longest = longest
+        self.sequence_len_offset = longest - 1
+        self.enable_decode_mode()
+
+
 class CachingSelfAttention(SelfAttention):  # type: ignore[misc]  # megatron carries no types here
     """SelfAttention with a cache of its own order: keys already rotated, [B, G, M, D], ready for a matrix product.
 
@@ -148,6 +163,8 @@ class CachingSelfAttention(SelfAttention):  # type: ignore[misc]  # megatron car
             return super()._adjust_key_value_for_inference(
                 inference_context, query, key, value, rotary_pos_emb, *args, **kwargs
             )
+        if isinstance(inference_context, RowsContext):
+            return *self._append(inference_context, query, key, value, rotary_pos_emb), None, self.attn_mask_type, None
         begin = inference_context.sequence_len_offset
         end = begin + key.shape[0]
         if rotary_pos_emb is not None:
@@ -166,3 +183,26 @@ class CachingSelfAttention(SelfAttention):  # type: ignore[misc]  # megatron car
         key = keys_BGMD[:, :, :end].permute(2, 0, 1, 3)
         value = values_BGMD[:, :, :end].permute(2, 0, 1, 3)
         return query, key, value, None, self.attn_mask_type, None
+
+    def _append(
+        self,
+        context: RowsContext,
+        query_LBND: Tensor,
+        key_LBGD: Tensor,
+        value_LBGD: Tensor,
+        rotary_pos_emb: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One more token a row (L = 1), each at its own position."""
+        lengths_B = context.lengths_B
+        if rotary_pos_emb is not None:
+            # [M, 1, 1, D] by row; Megatron's fused kernel knows one position for all rows.
+            angles_query, angles_key = (angles[lengths_B].transpose(0, 1) for angles in rotary_pos_emb)
+            interleaved = self.config.rotary_interleaved
+            query_LBND = _apply_rotary_pos_emb_bshd(query_LBND, angles_query, interleaved)
+            key_LBGD = _apply_rotary_pos_emb_bshd(key_LBGD, angles_key, interleaved)
+        keys_SGMD, values_SGMD = context.key_value_memory_dict[self.layer_number]
+        rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
+        keys_SGMD[rows_B, :, lengths_B] = key_LBGD[0]
+        values_SGMD[rows_B, :, lengths_B] = value_LBGD[0]
+        keys, values = (cache[: len(lengths_B), :, : context.longest] for cache in (keys_SGMD, values_SGMD))
+        return query_LBND, keys.permute(2, 0, 1, 3), values.permute(2, 0, 1, 3)

@@ -223,12 +223,7 @@ def _refuse(
     top_p: float,
     uniforms: Uniforms | None,
 ) -> None:
-    if model.head is not None:
-        raise ValueError("a model with a regression head cannot generate")
-    if len(model.chunks) > 1 or model.layout.pp > 1:
-        raise ValueError(f"generation does not run on a pipeline (pp={model.layout.pp}, vpp={model.layout.vpp})")
-    if model.config.sequence_parallel:
-        raise ValueError("generation does not run with sequence parallelism: one token cannot be split")
+    refuse_model(model)
     if max_new_tokens < 1 or temperature < 0 or not 0 < top_p <= 1:
         raise ValueError(f"max_new_tokens {max_new_tokens}, temperature {temperature}, top_p {top_p} make no sense")
     if temperature > 0 and uniforms is None:
@@ -238,3 +233,13 @@ def _refuse(
             raise ValueError(
                 f"prompt {row} has {len(prompt)} tokens; it needs one, and room for one in {model.spec.seq_length}"
             )
+
+
+def refuse_model(model: Model) -> None:
+    """ValueError where this model cannot write text one token at a time."""
+    if model.head is not None:
+        raise ValueError("a model with a regression head cannot generate")
+    if len(model.chunks) > 1 or model.layout.pp > 1:
+        raise ValueError(f"generation does not run on a pipeline (pp={model.layout.pp}, vpp={model.layout.vpp})")
+    if model.config.sequence_parallel:
+        raise ValueError("generation does not run with sequence parallelism: one token cannot be split")
