@@ -133,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the stage has ended")
 
     probe = verb("probe", "read a live Slurm's partitions and limits into a cluster file")
+    probe.add_argument("--here", action="store_true", help="instead: measure this machine's speed, for plans of `run`")
+    uses_store(probe)
     probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
 
     estimate = verb("estimate", "time and memory of training steps, for a table of layouts")

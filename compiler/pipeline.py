@@ -1,6 +1,7 @@
 """The passes in order: the table of contents of the compiler."""
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,12 @@ from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.contents import check_at_hand, read_contents
 from compiler.planning.inventory import Inventory, read_inventory
+from compiler.planning.machine import read_machine
 from compiler.planning.pins import read_pins
 from compiler.review.limits import check_limits
 from compiler.review.pins import check_pins
 from compiler.review.support import check_runnable
+from compiler.schema.cluster import Cluster
 from compiler.submit import new_run_path, provenance, write_bundle
 from compiler.validate import validate
 
@@ -30,7 +33,7 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
     """Graph to plan, against what was read of this store."""
     plan = make_plan(
         graph,
-        find_cluster(cluster),
+        _as_measured(find_cluster(cluster), store),
         inventory,
         cores=len(os.sched_getaffinity(0)),
         now=datetime.now(UTC),
@@ -40,6 +43,12 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
     check_pins(plan, graph, inventory)
     check_limits(plan, graph)
     return plan
+
+
+def _as_measured(cluster: Cluster, store: Path) -> Cluster:
+    """A local cluster is this machine: with its own speed, where that was measured."""
+    speed = read_machine(store, platform.node()) if cluster.executor == "local" else None
+    return cluster.model_copy(update={"cpu": speed}) if speed else cluster
 
 
 def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: Path, runnable: bool = False) -> Plan:

@@ -23,7 +23,9 @@ from compiler.stages.prompts import Prompts
 from compiler.stages.topics import Topics
 
 ROW_TOKENS = 20
-"""Assumed tokens of a prompt of a task family with its answer."""
+"""Assumed tokens of a prompt of a task family with its answer,"""
+TASK_ANSWER_TOKENS = 5
+"""and of the answer alone."""
 WRITTEN_PROMPT_TOKENS = 80
 """Assumed tokens of a prompt that a model wrote, or that was adopted with no count; and of one that asks for it."""
 TOPIC_TOKENS = 4
@@ -31,7 +33,9 @@ TOPIC_TOKENS = 4
 ANSWER_SHARE = 0.5
 """Assumed length of an answer, as a share of its limit `max_new_tokens`."""
 ATTEMPTS_PER_PROMPT = 2.0
-"""Assumed prompts (or problems) sampled for each that is kept."""
+"""Assumed prompts (or problems) sampled for each that is kept;"""
+ATTEMPTS_PER_TASK = 8.0
+"""where a small policy writes a task family's prompts by itself, by which few are well-formed and new."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def answered(prompts: Rows, max_new_tokens: int) -> float:
 
 def _answer(model: str, requests: float, prompts: Rows, max_new_tokens: int) -> Ask:
     whole = answered(prompts, max_new_tokens)
-    read = ROW_TOKENS / 2 if whole == ROW_TOKENS else prompts.row_tokens
+    read = ROW_TOKENS - TASK_ANSWER_TOKENS if whole == ROW_TOKENS else prompts.row_tokens
     return Ask(model, requests, read, whole - read, max_new_tokens)
 
 
@@ -151,7 +155,8 @@ def _asks_for_prompts(stage: Prompts, upstream: Mapping[str, Rows]) -> Iterator[
     generator, requests = stage.generator, stage.count * ATTEMPTS_PER_PROMPT
     match generator:
         case SelfPrompted():
-            yield Ask(generator.policy, requests, 1, ROW_TOKENS / 2, ROW_TOKENS)
+            attempts = min(generator.max_attempts, stage.count * ATTEMPTS_PER_TASK)
+            yield Ask(generator.policy, attempts, 1, ROW_TOKENS - TASK_ANSWER_TOKENS, ROW_TOKENS)
         case TwoTurn() | InstructionFollowing(model=str()):
             assert generator.model is not None and generator.sampling is not None
             answer = _answer(

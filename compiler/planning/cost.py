@@ -3,6 +3,7 @@ corrected by what its relatives in the store took."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from statistics import median
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from compiler.planning.workload import PhaseWork, Work
 from compiler.schema.cluster import Cluster
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
+from compiler.stages.tokenize import Tokenize
 
 
 class Cost(NamedTuple):
@@ -53,7 +55,7 @@ def cost_of(
     gpus = gpus_of(work, placement, cluster)
     steps = step_times(stage, work, placement, cluster, model) if gpus and work.trains else ()
     served = _served(work, cluster)
-    own = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(work, placement, cluster)
+    own = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(stage, work, placement, cluster)
     wall_s = own.wall_s + served.seconds
     kind = str(getattr(stage, "kind", ""))
     factor, words = 1.0, list(dict.fromkeys((*own.rests_on, *served.rests_on)))
@@ -190,6 +192,11 @@ def phases_of(work: Work) -> tuple[PhaseWork, ...]:
     return (PhaseWork("", work.global_batch_size, max(1, work.steps), work.tokens, work.flops_per_step),)
 
 
+def _trained_flops(work: Work) -> float:
+    """Of all steps; 0 where nothing is trained."""
+    return sum(phase.steps * phase.flops_per_step for phase in phases_of(work)) if work.trains else 0.0
+
+
 class _Estimate(NamedTuple):
     wall_s: float
     gpu_s: float
@@ -227,21 +234,31 @@ def _on_gpus(work: Work, placement: Placement, cluster: Cluster, steps: Sequence
         words += ["roofline of generation"] * any(one.new_tokens for one in asked)
         words += ["roofline of scoring"] * any(not one.new_tokens for one in asked)
     else:
-        flops = work.flops - work.steps * work.flops_per_step if work.trains else work.flops
+        flops = work.flops - _trained_flops(work)
         seconds = flops / (ranks * cluster.gpu.generation_flops)
         words += [_CLUSTER] * (flops > 0)
     seconds += 0.0 if work.trains else start_up
     return _Estimate(wall_s + seconds, gpu_s + seconds * ranks, tuple(words))
 
 
-def _on_cores(work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
+def _on_cores(stage: Stage, work: Work, placement: Placement, cluster: Cluster) -> _Estimate:
+    """Rows that are moved, steps that are trained, batches that are answered; the engine where it is needed."""
     speed = cluster.cpu
-    rows_s = work.rows / (speed.rows_per_s * placement.shards)
+    rests_on = (f"speeds measured on {speed.host}" if speed.host else _CLUSTER,)
+    rows_s = work.rows / (speed.rows_per_s * placement.shards) * (not work.trains)
     if not work.flops:
-        return _Estimate(speed.start_up_s + rows_s, 0.0, (_CLUSTER,))
-    flops = speed.training_flops if work.trains else speed.generation_flops
-    wall_s = speed.engine_start_up_s + work.flops / (flops * placement.layout.world_size * placement.shards)
-    return _Estimate(wall_s + rows_s * (not work.trains), 0.0, (_CLUSTER,))
+        start_up = speed.engine_start_up_s if isinstance(stage, Tokenize) else speed.start_up_s
+        return _Estimate(start_up + rows_s, 0.0, rests_on)
+    ranks = placement.layout.world_size * placement.shards
+    trained = _trained_flops(work)
+    asked = work.flops - trained
+    seconds = speed.engine_start_up_s + trained / (speed.training_flops * ranks) + work.steps * speed.step_s
+    seconds += asked / (speed.generation_flops * ranks)
+    for ask in work.asks:
+        if ask.model is not None and ask.new_tokens:
+            batches = ceil(ask.requests / (placement.rows_at_once * placement.shards))
+            seconds += batches * ask.longest * speed.token_s
+    return _Estimate(seconds + rows_s, 0.0, rests_on)
 
 
 def _served(work: Work, cluster: Cluster) -> _Served:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from compiler.planning.asking import (
     ANSWER_SHARE,
+    ATTEMPTS_PER_TASK,
     ROW_TOKENS,
     TOPIC_TOKENS,
     WRITTEN_PROMPT_TOKENS,
@@ -214,8 +215,8 @@ def _flops(ask: Ask) -> float:
 def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:
     """Rows of the output, and their length."""
     match stage:
-        case Prompts(generator=SelfPrompted()):
-            return Work(stage.count, True)
+        case Prompts(generator=SelfPrompted() as generator):
+            return Work(min(stage.count, int(generator.max_attempts / ATTEMPTS_PER_TASK)), True)
         case Prompts():
             return Work(stage.count, True, row_tokens=WRITTEN_PROMPT_TOKENS)
         case Topics():

@@ -21,6 +21,9 @@ def warnings(plan: Plan) -> Iterator[str]:
     gpu = plan.cluster.gpu
     if gpu is not None and known_gpu(gpu.name) is None and any(stage.cost.gpus for stage in plan.to_run):
         yield f"the planner does not know the GPU {gpu.name}: times rest on the FLOP/s in the cluster file"
+    guessed = [stage for stage in plan.to_run if "cluster file" in stage.cost.basis and not stage.cost.gpus]
+    if plan.cluster.executor == "local" and any("corrected" not in stage.cost.basis for stage in guessed):
+        yield "times rest on the speed of another machine: `rung probe --here` measures this one in some seconds"
     if plan.unlisted:
         yield f"the cluster file lists no server of {', '.join(plan.unlisted)}: its time and price are not counted"
     unsure = [stage for stage in plan.to_run if stage.work.approximate]

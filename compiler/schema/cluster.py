@@ -9,7 +9,8 @@ from compiler.schema.slurm import Slurm
 
 
 class CpuSpeed(Record):
-    """What one core does, for planning. Measured figures; `rung plan` prefers what earlier runs on this store took."""
+    """What one core does, for planning. On a local cluster `rung probe --here` measures it anew for this machine, and
+    `rung plan` prefers what earlier runs in this store took."""
 
     start_up_s: Positive
     """A stage without the engine: from submission to its first row."""
@@ -21,6 +22,12 @@ class CpuSpeed(Record):
     """Model FLOP/s of batched generation with a KV cache."""
     rows_per_s: Positive
     """Rows read, checked and written by stages without the engine."""
+    step_s: NonNegative = 0.0
+    """Of each optimizer step, whatever its size."""
+    token_s: NonNegative = 0.0
+    """Of each token that a batch of answers is longer, whatever the rows."""
+    host: str | None = None
+    """The machine that was measured."""
 
 
 class Gpu(Record):
