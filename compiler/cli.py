@@ -137,6 +137,15 @@ def _parser() -> argparse.ArgumentParser:
     uses_store(probe)
     probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
 
+    serve = verb("serve", "serve a policy over HTTP, as OpenAI's API")
+    serve.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the folder of an artifact that is a policy")
+    serve.add_argument("--name", metavar="NAME", help="as clients call the model (the label of its stage)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
+    serve.add_argument("--slots", type=int, default=32, metavar="N", help="most rows in the batch at once (32)")
+    serve.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32", help="of weights and products (fp32)")
+    serve.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable of the key that clients show")
+
     estimate = verb("estimate", "time and memory of training steps, for a table of layouts")
     estimate.add_argument("table", type=Path, metavar="TABLE", help="a CSV file, a layout each row")
     has_json(estimate)

@@ -74,6 +74,7 @@ class ChatTokenizer:
     def __init__(self, tokenizer: Tokenizer, layout: ChatLayout) -> None:
         self._tokenizer = tokenizer
         self._lead, self._tail = layout.lead, layout.tail
+        self.layout = layout
         self._tokenizer.encode_special_tokens = False
         self._markers = {role: self._plain_ids(text) for role, text in layout.markers.items()}
         self._opening = self._plain_ids(layout.opening)
@@ -119,6 +120,15 @@ class ChatTokenizer:
     def answer_ids(self, text: str, sampled: Sequence[int] | None) -> Sequence[int]:
         """An answer's tokens: as they were sampled where that is known, since encode(decode(ids)) is not ids."""
         return self.encode_answer(text) if sampled is None else sampled
+
+    def encode_text(self, text: str) -> list[int]:
+        """Plain text, as it stands."""
+        return self._plain_ids(text)
+
+    def decode_text(self, ids: Sequence[int]) -> str:
+        """Tokens as they stand, special ones included."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
 
     def decode(self, ids: Sequence[int], role: Role = "assistant") -> str:
         """The words of one turn, without its end token."""

@@ -28,7 +28,8 @@ class Row:
 
     prompt: Sequence[int]
     max_new_tokens: int
-    end_id: int
+    end_ids: tuple[int, ...]
+    """Any of them ends the row."""
     temperature: float
     top_p: float
     uniforms: np.ndarray
@@ -158,7 +159,7 @@ class ContinuousBatch:
             if top_values is not None and top_ids is not None and one.row.top:
                 ids, values = top_ids[column, : one.row.top].tolist(), top_values[column, : one.row.top].tolist()
                 top = tuple(zip(ids, values, strict=True))
-            last = token_id == one.row.end_id or one.written >= one.row.max_new_tokens
+            last = token_id in one.row.end_ids or one.written >= one.row.max_new_tokens
             told.append(Token(one.name, token_id, chosen[column], top, last))
         for place in reversed(places):
             if told[place - places.start].last:

@@ -33,7 +33,7 @@ def uniforms(number: int) -> np.ndarray:
 
 def rows(count: int, temperature: float) -> list[Row]:
     return [
-        Row(prompt, 12, END, temperature, 0.9, uniforms(number), top=number % 3)
+        Row(prompt, 12, (END,), temperature, 0.9, uniforms(number), top=number % 3)
         for number, prompt in enumerate(prompts(count))
     ]
 
@@ -102,10 +102,10 @@ def test_a_row_that_is_dropped_frees_its_slot_and_leaves_the_others_alone() -> N
 def test_what_can_never_fit_is_refused() -> None:
     batch = ContinuousBatch(make(NEMOTRON), slots=2)
     room = NEMOTRON.seq_length
-    batch.add(Row([5] * (room - 4), 4, END, 0.0, 1.0, uniforms(0)))
+    batch.add(Row([5] * (room - 4), 4, (END,), 0.0, 1.0, uniforms(0)))
     with pytest.raises(ValueError, match=str(room)):
-        batch.add(Row([5] * (room - 4), 5, END, 0.0, 1.0, uniforms(0)))
+        batch.add(Row([5] * (room - 4), 5, (END,), 0.0, 1.0, uniforms(0)))
     with pytest.raises(ValueError):
-        batch.add(Row([], 5, END, 0.0, 1.0, uniforms(0)))
+        batch.add(Row([], 5, (END,), 0.0, 1.0, uniforms(0)))
     while len(batch):
         batch.step()
