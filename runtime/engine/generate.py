@@ -126,12 +126,14 @@ class _Generation:
 
 def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, noise: np.ndarray | None) -> None:
     device = next(chunk.parameters()).device
-    lengths = torch.tensor([len(prompt) for prompt in batch.prompts])
+    # Several samples of one prompt read it once.
+    places = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, batch.prompts)))}
+    lengths = torch.tensor([len(prompt) for prompt in places])
     longest = int(lengths.max())
-    tokens_BL = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in batch.prompts])
+    tokens_BL = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in places])
     padding_B = (longest - lengths).to(device) if int(lengths.min()) < longest else None
     num_steps = max(batch.room)
-    context = StaticInferenceContext(len(batch.rows), longest + num_steps)
+    context = StaticInferenceContext(len(places), longest + num_steps)
     noise_BT = None if noise is None else torch.from_numpy(noise).to(device)
 
     inputs = tokens_BL.to(device)
@@ -142,6 +144,11 @@ def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, no
         logits_BV = chunk(inputs, None, mask, inference_context=context, runtime_gather_output=True)[:, -1].float()
         context.increment_sequence_len_offset(inputs.shape[1])
         context.enable_decode_mode()
+        if step == 0 and len(places) < len(alive):
+            read = torch.tensor([places[tuple(prompt)] for prompt in batch.prompts], device=device)
+            _choose(context, read)
+            logits_BV = logits_BV[read]
+            padding_B = None if padding_B is None else padding_B[read]
         if noise_BT is None:
             tokens_B = logits_BV.argmax(dim=-1)
         else:
@@ -157,7 +164,7 @@ def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, no
         if num_open < _COMPACT_BELOW * len(alive):
             keep = [column for column, is_open in enumerate(open_rows) if is_open]
             columns = torch.tensor(keep, device=device)
-            _compact(context, columns)
+            _choose(context, columns)
             inputs = inputs[columns]
             padding_B = None if padding_B is None else padding_B[columns]
             noise_BT = None if noise_BT is None else noise_BT[columns]
@@ -207,7 +214,8 @@ def _mask(padding_B: Tensor, num_queries: int, num_keys: int) -> Tensor:
     return torch.zeros(hidden_BLM.shape, device=padding_B.device).masked_fill_(hidden_BLM, -1e30)[:, None]
 
 
-def _compact(context: StaticInferenceContext, columns: Tensor) -> None:
+def _choose(context: StaticInferenceContext, columns: Tensor) -> None:
+    """The cache of these columns: fewer where rows are done, more where several rows have read one prompt."""
     caches = context.key_value_memory_dict
     for layer, (keys, values) in caches.items():
         caches[layer] = (keys[columns], values[columns])

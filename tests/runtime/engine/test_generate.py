@@ -68,6 +68,21 @@ def test_a_sampled_row_does_not_depend_on_its_neighbours(top_p: float) -> None:
     assert {row: one.token_ids for row, one in together.items()} == {row: one.token_ids for row, one in apart.items()}
 
 
+def test_samples_of_one_prompt_are_what_each_is_alone() -> None:
+    """They read the prompt once; lengths differ, so that padding is shared too."""
+    model = sharp()
+    rows = [prompt for prompt in prompts(6) for _ in range(4)]
+    together = by_row(generate(model, rows, max_new_tokens=12, end_id=END, temperature=1.0, uniforms=uniforms))
+    assert len({together[row].token_ids for row in range(4)}) > 1
+    for row, prompt in enumerate(rows):
+        numbers = uniforms(row)
+        (alone,) = generate(
+            model, [prompt], max_new_tokens=12, end_id=END, temperature=1.0, uniforms=lambda _, numbers=numbers: numbers
+        )
+        assert together[row].token_ids == alone.token_ids
+        assert together[row].logprob == pytest.approx(alone.logprob, abs=1e-3)
+
+
 def test_rows_that_are_done_are_not_yielded_and_the_others_keep_their_bits() -> None:
     model = make()
     arguments = {
