@@ -8,16 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from compiler.schema.model import Layout, Precision
 from compiler.schema.sources import Checkpoint, Rows, TokenizerFile
 from compiler.stages.adopt import Adopt
 from runtime.adopted_rows import Adopted
 from runtime.context import Context, Facts
-from runtime.engine.model import build
-from runtime.engine.parallel import start
-from runtime.engine.whole import put_weights
 from runtime.formats import records
-from runtime.policy import write_policy
 from runtime.rows import write_rows
 from runtime.tokenizer import ChatTokenizer, adopt_tokenizer
 
@@ -80,6 +75,13 @@ def _adopt_tokenizer(source: TokenizerFile, files: Sequence[Path], ctx: Context)
 
 
 def _adopt_policy(stage: Adopt, source: Checkpoint, files: Sequence[Path], ctx: Context) -> dict[str, Any]:
+    """The engine is imported here: rows and tokenizers must not wait for torch."""
+    from compiler.schema.model import Layout, Precision
+    from runtime.engine.model import build
+    from runtime.engine.parallel import start
+    from runtime.engine.whole import put_weights
+    from runtime.policy import write_policy
+
     assert stage.model is not None
     assert stage.tokenizer is not None
     weights = import_module(f"runtime.formats.{source.kind}").open_weights(files)

@@ -1,4 +1,4 @@
-"""evaluate: greedy and sampled answers to held-out prompts, checked by each task's verifier."""
+"""evaluate: greedy and sampled answers to held-out prompts, checked by the verifier that each prompt has."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from compiler.artifacts import PromptRow
 from compiler.schema.judges import RewardModelJudge
 from compiler.schema.sampling import Sampling
 from compiler.stages.evaluate import Evaluate
-from runtime import tasks
+from runtime import truth
 from runtime.clients.open import open_model
 from runtime.clients.request import Completion, Request
 from runtime.context import Context, Facts
@@ -30,8 +30,8 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
         for name, temperature in _DECODINGS.items():
             sampling = Sampling(temperature=temperature, top_p=1.0, max_new_tokens=stage.max_new_tokens)
             requests = [Request(prompt.id, prompt.messages, sampling, stage.seed) for prompt in prompts]
-            for row, completion in zip(rows, model.ask(requests, ledger=name), strict=True):
-                row[name] = _check(row, completion)
+            for row, prompt, completion in zip(rows, prompts, model.ask(requests, ledger=name), strict=True):
+                row[name] = _check(prompt, completion)
     if stage.reward is not None:
         _add_rewards(stage.reward, rows, prompts, ctx)
     summary = {
@@ -49,18 +49,18 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
     return summary
 
 
-def _check(row: dict[str, Any], found: Completion) -> dict[str, Any]:
+def _check(prompt: PromptRow, found: Completion) -> dict[str, Any]:
     if found.rejected:
         raise ValueError(f"the held-out prompt {found.key} cannot be answered: {found.rejected}")
-    family = tasks.find(row["family"])
-    task = family.parse(row["prompt"])
-    assert task is not None, f"a held-out prompt that its own family cannot read: {row['prompt']!r}"
+    verdict = truth.verdict(prompt.family, prompt.messages, prompt.check, found.text)
+    if verdict is None:
+        raise ValueError(f"no program can check an answer to the held-out prompt {prompt.id} ({prompt.family})")
     return {
         "response": found.text,
         "token_ids": found.token_ids and list(found.token_ids),
         "tokens": found.usage.completion_tokens,
         "finished": found.finished,
-        "passed": family.judge(task, found.text).passed,
+        "passed": verdict.passed,
     }
 
 
