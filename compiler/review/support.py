@@ -11,10 +11,8 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, SpecError
 from compiler.graph import StageGraph
 from compiler.plan import Plan
-from compiler.schema.generators import InstructionFollowing
 from compiler.stages import Stage
 from compiler.stages.generate import Generate
-from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
 
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -43,8 +41,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         kind = getattr(piece, "kind", "")
         if not _has(room, kind):
             yield f"{room[:-1]} {kind!r}"
-    if isinstance(stage, Prompts) and isinstance(stage.generator, InstructionFollowing) and stage.generator.model:
-        yield f"the form {stage.generator.form!r}"
     if isinstance(stage, RewardModel) and stage.responses is None:
         yield "a reward model that learns from ratings or preferences"
     precision = getattr(stage, "precision", None)

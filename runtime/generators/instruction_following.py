@@ -13,6 +13,7 @@ from compiler.artifacts import Message, PromptRow
 from compiler.render import render
 from compiler.schema.generators import InstructionFollowing
 from runtime import instructions
+from runtime.asking import Asker, Question, Rejected
 from runtime.rows import messages_id
 from runtime.verifiers import VERIFIER
 
@@ -35,11 +36,6 @@ class Draft:
     """What ends the prompt: a user turn, after the whole conversation where nobody answers in between."""
     check: dict[str, Any]
 
-    @property
-    def user_text(self) -> tuple[Message, ...]:
-        """All that the user says."""
-        return (*self.before, *self.last)
-
 
 def drafts(spec: InstructionFollowing, prompts: Sequence[PromptRow], seed: int) -> Iterator[Draft]:
     """Every prompt in random order with an instruction, then every prompt with another one, and so on, not for ever."""
@@ -49,6 +45,18 @@ def drafts(spec: InstructionFollowing, prompts: Sequence[PromptRow], seed: int) 
         for place, prompt in enumerate(order):
             rng = random.Random(f"{seed}/{number}/{prompt.id}")
             yield _draft(spec, prompt, order[place - 1], f"{prompt.id}-{number}", rng)
+
+
+def write(
+    spec: InstructionFollowing, some: Sequence[Draft], asker: Asker | None, ledger: str
+) -> Iterator[PromptRow | Rejected]:
+    """These drafts, finished; a model answers in between where the form has an answer in between."""
+    if asker is None:
+        yield from (finish(one, None) for one in some)
+        return
+    answers = asker.ask([Question(one.name, one.before) for one in some], ledger)
+    for one, answer in zip(some, answers, strict=True):
+        yield answer if isinstance(answer, Rejected) else finish(one, answer)
 
 
 def finish(draft: Draft, answer: str | None) -> PromptRow:

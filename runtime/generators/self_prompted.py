@@ -6,27 +6,21 @@ This is the text side. Sampling is given as a function, so that nothing here kno
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from compiler.artifacts import PromptRow
 from compiler.schema.data import Split
 from compiler.schema.generators import SelfPrompted
+from runtime.asking import Rejected
 from runtime.generators.quotas import quotas
 from runtime.generators.tasks import task_row
 from runtime.splits import part_of
 from runtime.tasks import FAMILIES, find
+from runtime.written import DUPLICATE, HELD_OUT
 
-MALFORMED, UNWANTED_FAMILY, HELD_OUT = "malformed", "unwanted family", "held out"
-DUPLICATE, FAMILY_FULL = "duplicate", "family full"
+MALFORMED, UNWANTED_FAMILY, FAMILY_FULL = "malformed", "unwanted family", "family full"
 
 Sample = Callable[[int, int], Sequence[str]]
 """(n, start_index) -> n user turns; turn i is a function of i alone, not of how the turns are batched."""
-
-
-class Rejected(NamedTuple):
-    """Why a text is not a prompt."""
-
-    reason: str
 
 
 @dataclass(frozen=True)

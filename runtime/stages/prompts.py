@@ -1,22 +1,42 @@
 """prompts: make prompts with a generator, keeping only those that belong to the named parts of a split."""
 
+import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from math import ceil
+from pathlib import Path
+from typing import Any
 
-from compiler.artifacts import PromptRow
-from compiler.schema.generators import InstructionFollowing, SelfPrompted, Tasks
+from compiler.artifacts import DocumentRow, PromptRow, TopicRow
+from compiler.schema.generators import (
+    ClosedQA,
+    Coding,
+    FewShot,
+    InstructionFollowing,
+    Math,
+    OpenQA,
+    SelfPrompted,
+    Tasks,
+    TwoTurn,
+    Writing,
+)
 from compiler.schema.sampling import Sampling
 from compiler.stages.prompts import Prompts
+from runtime.asking import Asker
+from runtime.clients.open import open_model
 from runtime.clients.request import Request
 from runtime.context import Context, Facts
-from runtime.generators import instruction_following, self_prompted
-from runtime.generators.self_prompted import DUPLICATE, HELD_OUT, Collected, Sample
+from runtime.generators import few_shot, instruction_following, self_prompted
+from runtime.generators.self_prompted import Collected, Sample
 from runtime.generators.tasks import draw_prompts
-from runtime.rows import read_rows, write_rows
-from runtime.splits import part_of, prompt_text
+from runtime.rows import Row, read_rows, write_rows
+from runtime.written import DUPLICATE, HELD_OUT, collect
 
 _BATCH = 512
+_TRIES = 20
+"""So many times as many examples are shown as would be enough if every answer were good."""
 
 
 def run(stage: Prompts, ctx: Context) -> Facts:
@@ -28,9 +48,7 @@ def run(stage: Prompts, ctx: Context) -> Facts:
         return _draw(stage, stage.generator, ctx)
     if isinstance(stage.generator, SelfPrompted):
         return _self_prompt(stage, stage.generator, ctx)
-    if isinstance(stage.generator, InstructionFollowing) and stage.generator.form == "single_turn":
-        return _instruct(stage, stage.generator, ctx)
-    raise NotImplementedError(f"prompts of a generator of kind {stage.generator.kind}")
+    return _written(stage, ctx)
 
 
 def _draw(stage: Prompts, generator: Tasks, ctx: Context) -> Facts:
@@ -39,40 +57,68 @@ def _draw(stage: Prompts, generator: Tasks, ctx: Context) -> Facts:
     return _facts(rows)
 
 
-def _instruct(stage: Prompts, generator: InstructionFollowing, ctx: Context) -> Facts:
-    prompts = list(read_rows(ctx.input(generator.prompts), PromptRow))
-    rows: dict[str, PromptRow] = {}
-    rejected: Counter[str] = Counter()
-    drafted = 0
-    for draft in instruction_following.drafts(generator, prompts, stage.seed):
-        if len(rows) == stage.count:
-            break
-        drafted += 1
-        row = instruction_following.finish(draft, None)
-        if part_of(stage.split, prompt_text(row.messages)) not in stage.parts:
-            rejected[HELD_OUT] += 1
-        elif row.id in rows:
-            rejected[DUPLICATE] += 1
-        else:
-            rows[row.id] = row
+def _written(stage: Prompts, ctx: Context) -> Facts:
+    """What a generator writes source by source, with a model or without."""
+    generator = stage.generator
+    write = import_module(f"runtime.generators.{generator.kind}").write
+    sources, each = _sources(stage, ctx)
+    with _asker(stage, ctx) as asker:
+        kept = collect(
+            sources,
+            lambda wave, number: write(generator, wave, asker, f"wave-{number}"),
+            each=each,
+            count=stage.count,
+            split=stage.split,
+            parts=stage.parts,
+        )
+    rows = list(kept.rows.values())
     if not rows:
-        raise ValueError(f"none of {drafted} instructions made a wanted prompt: {dict(rejected)}")
-    write_rows(ctx.output, rows.values())
-    return {
-        **_facts(list(rows.values())),
-        "rows_by_instruction": _by_instruction(rows.values()),
-        "rejected": dict(sorted(rejected.items())),
-        "waterfall": [
-            {"name": "instructed", "rows": drafted},
-            {"name": "of a wanted part", "rows": drafted - rejected[HELD_OUT]},
-            {"name": "distinct", "rows": len(rows)},
-        ],
-    }
+        raise ValueError(f"none of {kept.asked} prompts that were asked for is wanted: {dict(kept.rejected)}")
+    if ctx.rank == 0:
+        write_rows(ctx.output, rows)
+    asked = Counter(one["type"] for row in rows if row.check for one in row.check.get("instructions", ()))
+    by_instruction = {"rows_by_instruction": dict(sorted(asked.items()))} if asked else {}
+    return {**_facts(rows), **by_instruction, **kept.facts()}
 
 
-def _by_instruction(rows: Iterable[PromptRow]) -> dict[str, int]:
-    asked = Counter(one["type"] for row in rows if row.check for one in row.check["instructions"])
-    return dict(sorted(asked.items()))
+@contextmanager
+def _asker(stage: Prompts, ctx: Context) -> Iterator[Asker | None]:
+    model, sampling = getattr(stage.generator, "model", None), getattr(stage.generator, "sampling", None)
+    if model is None or sampling is None:
+        yield None
+        return
+    with open_model(model, ctx) as opened:
+        yield Asker(opened, sampling, stage.seed)
+
+
+def _sources(stage: Prompts, ctx: Context) -> tuple[Iterator[Any], int]:
+    """What prompts are written about, in the order in which it is taken; and how many one of them gives at most."""
+    match stage.generator:
+        case OpenQA() | Writing() as generator:
+            each = generator.per_topic * max(1, len(generator.refinements))
+            return _shuffled(ctx.input(generator.topics), TopicRow, stage.seed), each
+        case Math() | Coding() as generator:
+            each = generator.per_keyword * len(generator.levels)
+            return _shuffled(ctx.input(generator.keywords), TopicRow, stage.seed), each
+        case ClosedQA() as generator:
+            return read_rows(ctx.input(generator.documents), DocumentRow), generator.per_document
+        case TwoTurn() as generator:
+            return _shuffled(ctx.input(generator.prompts), PromptRow, stage.seed), 1
+        case FewShot() as generator:
+            examples = list(read_rows(ctx.input(generator.examples), PromptRow))
+            most = _TRIES * ceil(stage.count / generator.shots)
+            return few_shot.drawn(generator, examples, stage.seed, most), generator.shots
+        case InstructionFollowing() as generator:
+            prompts = list(read_rows(ctx.input(generator.prompts), PromptRow))
+            return instruction_following.drafts(generator, prompts, stage.seed), 1
+        case _:
+            raise AssertionError(f"{stage.generator.kind} is not written source by source")
+
+
+def _shuffled(folder: Path, row_type: type[Row], seed: int) -> Iterator[Row]:
+    rows = list(read_rows(folder, row_type))
+    random.Random(f"{seed}/sources").shuffle(rows)
+    return iter(rows)
 
 
 def _self_prompt(stage: Prompts, generator: SelfPrompted, ctx: Context) -> Facts:
@@ -121,8 +167,8 @@ def _waterfall(collected: Collected) -> Facts:
     for name, reason in (
         ("well-formed tasks", self_prompted.MALFORMED),
         ("of a wanted family", self_prompted.UNWANTED_FAMILY),
-        ("of a wanted part", self_prompted.HELD_OUT),
-        ("distinct", self_prompted.DUPLICATE),
+        ("of a wanted part", HELD_OUT),
+        ("distinct", DUPLICATE),
         ("kept", self_prompted.FAMILY_FULL),
     ):
         rows -= collected.rejected.get(reason, 0)

@@ -1,8 +1,12 @@
 """Runs one stage in a folder, with rows as its inputs."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,7 +31,17 @@ class Ran:
         return {path.name: path.read_bytes() for path in sorted(self.output.iterdir())}
 
 
-Inputs = Mapping[str, Path | Sequence[Record]]
+@dataclass
+class Teacher:
+    """A served model: a real server on loopback, whose words a function says."""
+
+    url: str
+    model: str
+    asked: list[str]
+    """The last message of every request that came, in the order of coming."""
+
+
+Inputs = Mapping[str, Path | Sequence[Record] | Teacher]
 RunStage = Callable[..., Ran]
 
 
@@ -59,7 +73,10 @@ def run_stage(tmp_path: Path) -> RunStage:
             placement=Placement(),
             inputs={
                 label: ManifestInput(
-                    stage=label, kind="any", fingerprint=(fingerprints or {}).get(label, label), path=str(path)
+                    stage=label,
+                    kind="endpoint" if isinstance(inputs[label], Teacher) else "any",
+                    fingerprint=(fingerprints or {}).get(label, label),
+                    path=str(path),
                 )
                 for label, path in folders.items()
             },
@@ -76,12 +93,75 @@ def run_stage(tmp_path: Path) -> RunStage:
     return run
 
 
-def _folder(folder: Path, rows: Path | Sequence[Record]) -> Path:
+def _folder(folder: Path, rows: Path | Sequence[Record] | Teacher) -> Path:
     if isinstance(rows, Path):
         return rows
     folder.mkdir(parents=True)
-    write_rows(folder, rows)
+    if isinstance(rows, Teacher):
+        (folder / "endpoint.json").write_text(json.dumps({"model": rows.model}))
+    else:
+        write_rows(folder, rows)
     return folder
+
+
+Answer = Callable[[str, Sequence[Mapping[str, str]]], str | tuple[str, str] | int]
+"""(the last message, the whole conversation) -> words, or words and why they end, or an HTTP status."""
+
+
+@pytest.fixture
+def teach(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Teacher]]:
+    """Starts a server that answers by a function; several at once have names of their own."""
+    with ExitStack() as servers:
+        known: dict[str, str] = {}
+
+        def start(answer: Answer) -> Teacher:
+            teacher = servers.enter_context(_serving(answer, f"teacher-{len(known)}"))
+            known[teacher.model] = teacher.url
+            monkeypatch.setenv("RUNG_SERVERS", json.dumps(known))
+            return teacher
+
+        yield start
+
+
+@contextmanager
+def _serving(answer: Answer, model: str) -> Iterator[Teacher]:
+    asked: list[str] = []
+    wrong: list[BaseException] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            messages = given["messages"]
+            asked.append(messages[-1]["content"])
+            try:
+                said = answer(messages[-1]["content"], messages)
+            except BaseException as error:
+                wrong.append(error)
+                said = 400
+            text, why = (said, "stop") if isinstance(said, str | int) else said
+            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": why}
+            payload = json.dumps({"model": model, "choices": [choice], "usage": usage}).encode()
+            self.send_response(text if isinstance(text, int) else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield Teacher(f"http://127.0.0.1:{server.server_address[1]}/v1", model, asked)
+        server.shutdown()
+        thread.join()
+    if wrong:
+        raise wrong[0]
 
 
 @pytest.fixture
