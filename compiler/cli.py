@@ -87,7 +87,14 @@ def _parser() -> argparse.ArgumentParser:
 
     graph = verb("graph", "draw the stages and what they need")
     reads_spec(graph)
-    graph.add_argument("--format", choices=["text", "mermaid", "dot"], default="text")
+    uses_cluster(graph)
+    uses_store(graph)
+    graph.add_argument(
+        "--format",
+        choices=["text", "mermaid", "dot", "json", "svg", "html"],
+        help="by the file's ending, else text; json, svg and html tell of the plan, too",
+    )
+    graph.add_argument("--out", type=Path, metavar="FILE", help="where to write it; printed where absent")
 
     plan = verb("plan", "show what will run, what is reused and why, and what it will take")
     render = verb("render", "write the run directory without running anything")

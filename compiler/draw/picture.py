@@ -8,10 +8,12 @@ picture.root                              # the frames as they were written: swe
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from compiler.graph import StageGraph
 
+Facts = Mapping[str, Mapping[str, Any]]
+"""Label -> the stage as `plan --json` tells it; of a picture without a plan it is empty."""
 Sort = Literal["recipe", "point", "loop", "round"]
 
 
@@ -78,6 +80,11 @@ class Picture:
         return ((need, node.label) for node in self.nodes for need in node.needs)
 
     @cached_property
+    def paths(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each label: the ids of the frames around it, the whole recipe's first, and the label."""
+        return dict(_paths(self.root, ()))
+
+    @cached_property
     def ids(self) -> Mapping[str, str]:
         """A short id for each label, where a format asks for one."""
         return {node.label: f"s{number}" for number, node in enumerate(self.nodes)}
@@ -87,6 +94,12 @@ def picture_of(graph: StageGraph) -> Picture:
     """The picture of a compiled recipe."""
     stages = ((label, graph.stage(label).kind, tuple(graph.inputs(label))) for label in graph.order())
     return make_picture(graph.name, stages)
+
+
+def picture_of_plan(told: Mapping[str, Any]) -> tuple[Picture, Facts]:
+    """The picture of a plan as `plan --json` and a run's `plan.json` tell it."""
+    stages = ((stage["name"], stage["kind"], tuple(stage["needs"])) for stage in told["stages"])
+    return make_picture(told["name"], stages), {stage["name"]: stage for stage in told["stages"]}
 
 
 def make_picture(name: str, stages: Iterable[tuple[str, str, tuple[str, ...]]]) -> Picture:
@@ -107,6 +120,20 @@ def make_picture(name: str, stages: Iterable[tuple[str, str, tuple[str, ...]]]) 
             at = opened[inner.id]
         at.members.append(node)
     return Picture(name, tuple(nodes), _closed(root))
+
+
+def _paths(frame: Frame, above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    around = (*above, frame.id)
+    for member in frame.members:
+        if isinstance(member, Node):
+            yield member.label, (*around, member.label)
+        else:
+            yield from _paths(member, around)
+
+
+def parting(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """The first place at which two paths differ: before it stands the innermost frame around both."""
+    return next(at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
 
 
 class _Open(NamedTuple):

@@ -7,7 +7,7 @@ from compiler.draw.picture import picture_of
 from compiler.draw.text import draw_text
 from compiler.pipeline import compile_graph
 
-_SMALL = Path(__file__).parent / "recipes" / "small.yaml"
+_SMALL = Path(__file__).parents[1] / "recipes" / "small.yaml"
 
 
 def test_the_text_has_a_line_for_every_stage_and_says_what_it_needs() -> None:
