@@ -43,9 +43,19 @@ class Context:
         """Survives interruptions; what a stage finds here at its start is what it left."""
         return Path(self.manifest.scratch)
 
+    @property
+    def cache(self) -> Path:
+        """Beside the store, for all of its stages: what is kept here is named by its content, and can be made again."""
+        return self.scratch.parents[1] / "cache"
+
     def input(self, ref: str) -> Path:
         """The sealed folder of the artifact that this ref names."""
         return Path(self.manifest.inputs[ref].path)
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Something worth knowing, for the stage's journal. Rank 0 only writes."""
+        if self.rank == 0:
+            append_event(Path(self.manifest.journal), event, **fields)
 
     def progress(self, **fields: Any) -> None:
         """Tells where the stage is: `done`, `total`, `unit`, and what else is worth watching. Rank 0 only writes."""

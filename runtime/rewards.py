@@ -7,7 +7,7 @@ from pathlib import Path
 from compiler.artifacts import ATTRIBUTES
 from compiler.schema.judges import Attribute, RewardModelJudge
 from compiler.schema.model import Layout, Precision
-from runtime.engine.batch import collate_whole
+from runtime.engine.batch import pack_whole
 from runtime.engine.logprobs import values
 from runtime.engine.model import Model, Regression
 from runtime.policy import open_policy
@@ -32,7 +32,7 @@ def attributes(
     found: dict[int, tuple[float, ...]] = {}
     for first in range(0, len(order), rows_at_once):
         rows = order[first : first + rows_at_once]
-        values_BK = values(model, collate_whole([sequences[row] for row in rows], pad_id=pad_id))
+        values_BK = values(model, pack_whole([sequences[row] for row in rows], pad_id=pad_id))
         for row, numbers in zip(rows, values_BK.double().tolist(), strict=True):
             found[row] = tuple(numbers)
     return [found[row] for row in range(len(sequences))]

@@ -16,6 +16,8 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
+from runtime.engine.packing import Packing
+
 # Forward and backward in fp32 on one core of an AMD EPYC (Zen 3, AVX2), 4 heads of 32 in 2 groups, torch 2.13,
 # milliseconds, torch's fused attention against matmul-softmax-matmul with the group's heads folded into the rows:
 #   256 x 16 tokens 12.5 / 5.3     128 x 32 8.9 / 8.0     64 x 64 11.9 / 11.0     16 x 128 10.3 / 10.2
@@ -61,9 +63,18 @@ class CoreAttention(nn.Module):
         attention_bias: Tensor | None = None,
         packed_seq_params: Any = None,
     ) -> Tensor:
-        """Returns [L, B, N * D]."""
-        if attention_bias is not None or packed_seq_params is not None:
-            raise ValueError("attention bias and packed sequences are not supported by the local attention")
+        """Returns [L, B, N * D]. With a `Packing` the one row (B = 1) holds sequences that do not see each other."""
+        if attention_bias is not None:
+            raise ValueError("attention bias is not supported by the local attention")
+        if packed_seq_params is None:
+            return self._attend(query_LBND, key_MBGD, value_MBGD, attention_mask)
+        if not isinstance(packed_seq_params, Packing) or attention_mask is not None:
+            raise ValueError("the local attention takes a Packing alone, or a mask alone")
+        return packed_seq_params.attend(self._attend, query_LBND, key_MBGD, value_MBGD)
+
+    def _attend(
+        self, query_LBND: Tensor, key_MBGD: Tensor, value_MBGD: Tensor, attention_mask: Tensor | None = None
+    ) -> Tensor:
         num_tokens = query_LBND.shape[0]
         longest = _LONGEST_FOLDED_WITH_GRADIENT if torch.is_grad_enabled() else _LONGEST_FOLDED_WITHOUT_GRADIENT
         if query_LBND.is_cpu and query_LBND.dtype == torch.float32 and num_tokens <= longest:

@@ -3,46 +3,104 @@
 Shapes: B rows, L tokens, K outputs of the head. All ranks of a tensor-parallel group call these alike.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
 from torch import Tensor, nn
 
 from runtime.engine.attention import document_mask
-from runtime.engine.batch import Batch
+from runtime.engine.batch import Batch, pack
 from runtime.engine.model import Model
 
 
 def batch_logprobs(model: Model, batch: Batch) -> Tensor:
-    """log p(label), float32 [B, L], of every label, whether it counts or not."""
+    """log p(label), float32 [B, L], of every label that counts, and 0 elsewhere."""
     if model.head is not None:
         raise ValueError("log-probabilities need a language head; this model has a regression head")
     return _forward_only(model, batch)
 
 
 def sequence_logprobs(model: Model, batch: Batch) -> Tensor:
-    """Sum of log p over the labels that count, float32 [B]: a reference's log-probability of an answer."""
-    return (batch_logprobs(model, batch) * batch.loss_mask_BL).sum(dim=1)
+    """Sum of log p over the labels that count, float32 [S]: a reference's log-probability of each answer."""
+    return batch.totals(batch_logprobs(model, batch))
+
+
+def all_sequence_logprobs(
+    model: Model,
+    rows: Sequence[Sequence[int]],
+    masks: Sequence[Sequence[int]],
+    *,
+    group: int,
+    pad_id: int,
+    max_tokens: int = 4096,
+) -> Tensor:
+    """`sequence_logprobs` of any number of rows, float32 [S] on the CPU; data-parallel ranks divide the work.
+
+    Rows stay together group by group (see `pack`), and are computed in batches of about `max_tokens` tokens, which
+    depend on the rows alone: the same bits however many ranks there are.
+    """
+    found_S = torch.zeros(len(rows))
+    ranks, rank = parallel_state.get_data_parallel_world_size(), parallel_state.get_data_parallel_rank()
+    for numbers in _batches([len(row) for row in rows], group=group, max_tokens=max_tokens)[rank::ranks]:
+        batch = pack([rows[row] for row in numbers], [masks[row] for row in numbers], group=group, pad_id=pad_id)
+        found_S[numbers] = sequence_logprobs(model, batch).float().cpu()
+    if ranks > 1:
+        on_device = found_S.to(torch.cuda.current_device())
+        dist.all_reduce(on_device, group=parallel_state.get_data_parallel_group())
+        found_S = on_device.cpu()
+    return found_S
+
+
+def _batches(lengths: Sequence[int], *, group: int, max_tokens: int) -> list[list[int]]:
+    """Row numbers by batch: groups in the order of their lengths."""
+    groups = [range(first, min(first + group, len(lengths))) for first in range(0, len(lengths), group)]
+    groups.sort(key=lambda members: (sum(lengths[row] for row in members), members.start))
+    batches: list[list[int]] = []
+    room = 0
+    for members in groups:
+        size = sum(lengths[row] for row in members)
+        if not batches or size > room:
+            batches.append([])
+            room = max_tokens
+        batches[-1] += members
+        room -= size
+    return batches
 
 
 def values(model: Model, batch: Batch) -> Tensor:
-    """The regression head's outputs at each row's last token, float32 [B, K]."""
+    """The regression head's outputs at each sequence's last token, float32 [S, K]."""
     if model.head is None:
         raise ValueError("values need a regression head; this model has a language head")
     return _forward_only(model, batch)
 
 
 def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
-    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last."""
+    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last.
+
+    Log-probabilities of labels that do not count are not computed, and are 0.
+    """
     mask = None
     if batch.documents_BL is not None:
         mask = document_mask(batch.documents_BL, model.config.params_dtype)
-    outputs: Tensor = chunk(batch.tokens_BL, None, mask, labels=batch.labels_BL if model.head is None else None)
+    outputs: Tensor = chunk(
+        batch.tokens_BL,
+        None,
+        mask,
+        labels=batch.labels_BL if model.head is None else None,
+        loss_mask=batch.loss_mask_BL,
+        packed_seq_params=batch.packing and batch.packing.on(next(chunk.parameters()).device),
+    )
     return outputs
 
 
 def pick(model: Model, outputs: Tensor, batch: Batch) -> Tensor:
-    """What an objective sees of them: log-probabilities as they are, of values those at the last token, [B, K]."""
+    """What an objective sees of them: log-probabilities as they are, of values those at the last token, [S, K]."""
     if model.head is None:
         return outputs
+    if batch.packing is not None:
+        return outputs[0, batch.packing.ends_S.to(outputs.device)].float()
     lengths_B = batch.extra["lengths"].to(outputs.device)
     return outputs[torch.arange(len(lengths_B), device=outputs.device), lengths_B - 1].float()
 

@@ -96,6 +96,7 @@ class _Sums:
     """Of the micro-batches of one step on this rank; filled on the last pipeline stage."""
 
     outputs: list[LossOutput] = field(default_factory=list)
+    num_tokens: int = 0
 
 
 class _StepFunction:
@@ -107,6 +108,7 @@ class _StepFunction:
         self.forward_backward = get_forward_backward_func()
         self.sums = _Sums()
         self.means: dict[str, float] = {}
+        self.num_tokens = 0
         config = state.model.config
         config.finalize_model_grads_func = self._finalize
         config.grad_scale_func = None
@@ -121,7 +123,7 @@ class _StepFunction:
         for chunk in self.state.chunks:
             chunk.zero_grad_buffer()  # type: ignore[operator]
         self.state.optimizer.zero_grad()
-        self.sums = _Sums()
+        self.sums = _Sums(num_tokens=sum(batch.tokens_BL.numel() for batch in batches))
         iterators: list[Iterator[Batch]] = [iter(batches) for _ in self.state.chunks]
         rows, length = batches[0].tokens_BL.shape
         self.forward_backward(
@@ -142,13 +144,12 @@ class _StepFunction:
         if not math.isfinite(grad_norm):
             raise TrainingDivergedError(f"the gradient norm of step {step} is {grad_norm}")
         metrics = {name: value for name, value in self.means.items() if name != "loss"}
-        tokens = sum(batch.tokens_BL.numel() for batch in batches) * parallel_state.get_data_parallel_world_size()
         return StepRecord(
             step=step,
             loss=self.means["loss"],
             learning_rate=learning_rate,
             grad_norm=grad_norm,
-            tokens=tokens,
+            tokens=self.num_tokens,
             seconds=time.perf_counter() - began,
             metrics=metrics,
         )
@@ -166,15 +167,19 @@ class _StepFunction:
 
     def _finalize(self, chunks: list[nn.Module], num_tokens: Tensor | None, **kwargs: Any) -> None:
         finalize_model_grads(chunks, None, **kwargs)
-        weight, self.means = _global_means(self.sums.outputs)
+        weight, self.num_tokens, self.means = _global_means(self.sums)
         for chunk in chunks:
             chunk.scale_gradients(1.0 / weight)  # type: ignore[operator]
 
 
-def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float]]:
-    """(weight, {"loss": mean, name: mean}) over micro-batches, data-parallel ranks, told to all pipeline stages."""
+def _global_means(mine: _Sums) -> tuple[float, int, dict[str, float]]:
+    """(weight, tokens, {"loss": mean, name: mean}) over micro-batches and data-parallel ranks, told to all stages.
+
+    Ranks may have different numbers of tokens, where rows are packed.
+    """
     means: list[Any] = [None]
     weight = 0.0
+    outputs = mine.outputs
     if parallel_state.is_pipeline_last_stage(ignore_virtual=True):
         names = ["loss", *outputs[0].metrics]
         rows = [
@@ -186,18 +191,20 @@ def _global_means(outputs: Sequence[LossOutput]) -> tuple[float, dict[str, float
             for output in outputs
         ]
         sums = torch.tensor(rows, dtype=torch.float64).sum(dim=0)
+        sums = torch.cat([sums.new_tensor([mine.num_tokens / parallel_state.get_context_parallel_world_size()]), sums])
         group = parallel_state.get_data_parallel_group(with_context_parallel=True)
         if group.size() > 1:
             sums = sums.to(torch.cuda.current_device())
             dist.all_reduce(sums, group=group)
-        weight, *totals = sums.tolist()
+        num_tokens, weight, *totals = sums.tolist()
         if weight <= 0:
             raise ValueError(f"the global batch has the weight {weight}: no token, row or pair in it counts")
-        means = [(weight, {name: total / weight for name, total in zip(names, totals, strict=True)})]
+        found = {name: total / weight for name, total in zip(names, totals, strict=True)}
+        means = [(weight, round(num_tokens), found)]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         group = parallel_state.get_pipeline_model_parallel_group()
         dist.broadcast_object_list(means, src=parallel_state.get_pipeline_model_parallel_last_rank(), group=group)
-    result: tuple[float, dict[str, float]] = means[0]
+    result: tuple[float, int, dict[str, float]] = means[0]
     return result
 
 

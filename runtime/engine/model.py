@@ -79,8 +79,9 @@ def num_parameters(spec: ModelSpec, *, head: Regression | None = None) -> int:
 class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
     """GPTModel that answers with log-probabilities of labels, or with regression values.
 
-    `forward(tokens_BL, positions, mask, labels=labels_BL)` gives log p(label) [B, L]; without labels logits [B, L, V],
-    or values [B, L, K] where the head is a regression. Stages of a pipeline before the last give hidden states.
+    `forward(tokens_BL, positions, mask, labels=labels_BL)` gives log p(label) [B, L], with a `loss_mask` of those
+    labels only that it counts (0 elsewhere); without labels logits [B, L, V], or values [B, L, K] where the head is a
+    regression. Stages of a pipeline before the last give hidden states.
     """
 
     def __init__(
@@ -113,6 +114,33 @@ class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
         self.head = head
         if last and head is not None:
             self.output_layer = RegressionHead(config, head.num_outputs)
+
+    def _preprocess(self, *args: Any, packed_seq_params: Any = None, **kwargs: Any) -> Any:
+        """With a `Packing`, the angles of each token's place in its own sequence: [T, 1, 1, D]."""
+        found = super()._preprocess(*args, packed_seq_params=packed_seq_params, **kwargs)
+        if packed_seq_params is None:
+            return found
+        hidden, angles, *rest = found
+        return (hidden, angles[packed_seq_params.positions_T], *rest)
+
+    def _postprocess(self, hidden_states: Tensor, *args: Any, labels: Any, loss_mask: Any, **kwargs: Any) -> Tensor:
+        """Where labels are left out by the mask, the output layer (half of a small model's work) leaves them out too.
+
+        Under sequence parallelism it gathers the hidden states itself, and so sees them all.
+        """
+        found: Tensor
+        rest = {**kwargs, "labels": labels, "loss_mask": None}
+        selects = self.post_process and labels is not None and loss_mask is not None
+        if not selects or self.config.sequence_parallel or bool(loss_mask.all()):
+            found = super()._postprocess(hidden_states, *args, **rest)
+            return found
+        counted = loss_mask.transpose(0, 1).reshape(-1).nonzero()[:, 0].to(hidden_states.device)
+        wanted = hidden_states.reshape(-1, 1, hidden_states.shape[-1]).index_select(0, counted)
+        rest["labels"] = labels.transpose(0, 1).reshape(1, -1).index_select(1, counted)
+        logprobs_1C = super()._postprocess(wanted, *args, **rest)
+        logprobs = logprobs_1C.new_zeros(loss_mask.numel()).index_copy(0, counted, logprobs_1C[0])
+        found = logprobs.view(hidden_states.shape[:2]).transpose(0, 1)
+        return found
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Megatron's hook for the loss per token; the engine's objectives take log-probabilities instead."""

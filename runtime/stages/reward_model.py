@@ -12,7 +12,7 @@ from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
 from compiler.schema.losses import Regression
 from compiler.stages.reward_model import RewardModel
 from runtime.context import Context, Facts
-from runtime.engine.batch import Batch, collate_whole
+from runtime.engine.batch import Batch, pack_whole
 from runtime.engine.checkpoint import load_weights
 from runtime.engine.model import Model, build
 from runtime.engine.objective import LossOutput
@@ -102,8 +102,9 @@ def _adjacent_pairs(examples: Sequence[_Example]) -> list[tuple[_Example, _Examp
 def _collate(rows: Sequence[_Example], pad_id: int) -> Batch:
     names = [row.prompt_id for row in rows]
     same = [float(names[place] == names[place ^ 1]) for place in range(len(names))]
-    return collate_whole(
+    return pack_whole(
         [row.token_ids for row in rows],
+        group=2,
         pad_id=pad_id,
         extra={"targets": torch.tensor([row.targets for row in rows]), "same_prompt": torch.tensor(same)},
     )

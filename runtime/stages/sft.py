@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from compiler.artifacts import DialogueRow
 from compiler.stages.sft import Sft
 from runtime.context import Context, Facts
-from runtime.engine.batch import Batch, collate
+from runtime.engine.batch import Batch, pack
 from runtime.engine.objective import next_token
 from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.rows import read_rows
@@ -20,13 +20,13 @@ def run(stage: Sft, ctx: Context) -> Facts:
     rows = list(read_rows(ctx.input(stage.data), DialogueRow))
     examples = [tokenizer.encode_dialogue(row.messages, row.answer_ids) for row in rows]
 
-    def collate_rows(numbers: Sequence[int]) -> Batch:
+    def collate(numbers: Sequence[int]) -> Batch:
         ids, masks = zip(*(examples[number] for number in numbers), strict=True)
-        return collate(ids, masks, pad_id=tokenizer.pad_id)
+        return pack(ids, masks, pad_id=tokenizer.pad_id)
 
     with joined(stage, ctx) as world:
         model = open_policy(init, ctx.placement.layout, stage.precision)
-        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=collate_rows)
+        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=collate)
         curve = fit(stage, ctx, model, steps, next_token)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
     synthetic = sum(row.origin == "model" for row in rows)

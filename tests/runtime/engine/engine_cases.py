@@ -9,7 +9,7 @@ from torch import Tensor
 
 from compiler.schema.model import Layout, ModelSpec, Precision
 from compiler.schema.training import Optimizer
-from runtime.engine.batch import Batch
+from runtime.engine.batch import Batch, pack
 from runtime.engine.model import Model, Regression, build
 
 FP32, BF16 = Precision(dtype="fp32"), Precision(dtype="bf16")
@@ -95,6 +95,13 @@ def batches(step: int, *, size: int = 8, rank: int = 0, ranks: int = 1) -> list[
         )
         for begin in range(0, len(tokens), size)
     ]
+
+
+def packed_batches(step: int, *, size: int, rank: int = 0, ranks: int = 1) -> list[Batch]:
+    """What `batches` gives, each micro-batch as one row without padding; ranks have different numbers of tokens."""
+    tokens, mask = token_rows(step)
+    rows = [row[: 1 + int(counts.sum())].tolist() for row, counts in zip(tokens, mask, strict=True)][rank::ranks]
+    return [pack(rows[begin : begin + size]) for begin in range(0, len(rows), size)]
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from engine_cases import ADAM, FP32, LLAMA, NEMOTRON, batches
+from engine_cases import ADAM, FP32, LLAMA, NEMOTRON, batches, packed_batches
 from torch import Tensor
 
 from compiler.schema.model import Layout
@@ -41,16 +41,23 @@ def with_metric(logprobs: Tensor, batch: Batch) -> LossOutput:
 
 
 def records(
-    model: Model, *, ranks: int, rank: int, checkpoints: Path | None = None, num_steps: int = NUM_STEPS
+    model: Model,
+    *,
+    ranks: int,
+    rank: int,
+    checkpoints: Path | None = None,
+    num_steps: int = NUM_STEPS,
+    packed: bool = False,
 ) -> list[dict[str, Any]]:
     """Four micro-batches of two rows on one rank, two on each of two."""
     found: list[dict[str, Any]] = []
+    cut = packed_batches if packed else batches
     train(
         model,
         ADAM,
         num_steps=num_steps,
         learning_rate=lambda step: 1e-2,
-        micro_batches=lambda step: batches(step, size=2, rank=rank, ranks=ranks),
+        micro_batches=lambda step: cut(step, size=2, rank=rank, ranks=ranks),
         objective=with_metric,
         checkpointing=None if checkpoints is None else Checkpointing(checkpoints, every=2),
         on_step=lambda record: found.append(asdict(record)),
@@ -90,6 +97,10 @@ def main(folder: Path, rank: int, world_size: int) -> None:
                 found = records(model, ranks=layout.dp, rank=world.dp_rank)
                 save_weights(model, folder / f"{kind}-{name}-final")
                 (folder / f"{kind}-{name}-{rank}.json").write_text(json.dumps(found))
+                if kind == "nemotron":
+                    model = build(spec, layout, FP32, seed=3, sequence_parallel=name == "tp2-sequence")
+                    found = records(model, ranks=layout.dp, rank=world.dp_rank, num_steps=2, packed=True)
+                    (folder / f"packed-{name}-{rank}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

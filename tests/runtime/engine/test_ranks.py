@@ -70,6 +70,17 @@ def test_losses_are_those_of_one_process(alone: dict[str, Any], two_ranks: Path,
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_packed_rows_train_alike_at_every_layout(alone: dict[str, Any], two_ranks: Path, layout: str) -> None:
+    """Ranks then have different numbers of tokens, which are told all the same."""
+    here, there = (json.loads((two_ranks / f"packed-{layout}-{rank}.json").read_text()) for rank in (0, 1))
+    assert [(ours["loss"], ours["tokens"]) for ours in here] == [(ours["loss"], ours["tokens"]) for ours in there]
+    for ours, theirs in zip(here, alone["nemotron"], strict=False):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=2e-5)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
+        assert 0 < ours["tokens"] <= theirs["tokens"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_initial_weights_are_the_same_and_load_in_one_process(
     alone: dict[str, Any], two_ranks: Path, layout: str
 ) -> None:

@@ -28,7 +28,7 @@ class Ran:
 
     @property
     def bytes(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted(self.output.iterdir())}
+        return {path.name: path.read_bytes() for path in sorted(self.output.iterdir()) if path.is_file()}
 
 
 @dataclass
