@@ -25,7 +25,6 @@ from compiler.schema.generators import (
 from compiler.schema.sampling import Sampling
 from compiler.stages.prompts import Prompts
 from runtime.asking import Asker
-from runtime.clients.open import open_model
 from runtime.clients.request import Request
 from runtime.context import Context, Facts
 from runtime.generators import few_shot, instruction_following, self_prompted
@@ -87,6 +86,9 @@ def _asker(stage: Prompts, ctx: Context) -> Iterator[Asker | None]:
     if model is None or sampling is None:
         yield None
         return
+    # Here, because drawing tasks must not wait for numpy.
+    from runtime.clients.open import open_model
+
     with open_model(model, ctx) as opened:
         yield Asker(opened, sampling, stage.seed)
 
