@@ -43,6 +43,7 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
         name=plan.name,
         cluster=plan.cluster.name,
         cores=plan.cores,
+        memory_bytes=plan.memory_bytes,
         executor=plan.cluster.executor,
         jobs=tuple(_job(stage, stages, store, plan) for stage in plan.stages),
     ).model_dump_json(indent=1)
@@ -65,6 +66,7 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
         planned_s=stage.wall_s,
         limit_min=limit_min(stage, plan.cluster),
         max_timeouts=segments(stage, plan.cluster) - 1 + plan.cluster.slurm.max_timeouts,
+        memory_bytes=stage.resident_bytes,
     )
 
 

@@ -36,6 +36,7 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
         _as_measured(find_cluster(cluster), store),
         inventory,
         cores=len(os.sched_getaffinity(0)),
+        memory_bytes=_memory_bytes(),
         now=datetime.now(UTC),
         contents=read_contents(graph, store),
         pins=read_pins(graph, inventory),
@@ -72,3 +73,11 @@ def create_run(plan: Plan, spec: Path, *, store: Path) -> Path:
     run = new_run_path(store, plan.name, datetime.now())
     write_bundle(compile_bundle(plan, spec, store=store, run=run), run)
     return run
+
+
+def _memory_bytes() -> int:
+    """Of this machine, or of the control group that this process may not leave."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    group = Path("/sys/fs/cgroup/memory.max")
+    limit = group.read_text(encoding="ascii").strip() if group.is_file() else "max"
+    return min(whole, int(limit)) if limit.isdigit() else whole

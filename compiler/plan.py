@@ -18,6 +18,7 @@ from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
 from compiler.planning.memory import Memory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
+from compiler.planning.resident import resident_bytes
 from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, critical_path, schedule, urgency
 from compiler.planning.workload import PhaseWork, Work, work_of
@@ -57,6 +58,8 @@ class PlannedStage:
     """Whether a user keeps this artifact, whatever the recipe says."""
     drift: tuple[Difference, ...]
     """Of a pinned stage: where the recipe says something else by now."""
+    resident_bytes: int
+    """What its processes hold at their peak where it runs on this machine; 0 elsewhere."""
 
     @property
     def wall_s(self) -> float:
@@ -91,9 +94,11 @@ class Plan:
     name: str
     cluster: Cluster
     cores: int
+    memory_bytes: int
+    """Of the machine; 0 where nobody has said."""
     stages: tuple[PlannedStage, ...]
     wall_s: float
-    """Of the whole run, stages side by side within the cores."""
+    """Of the whole run, stages side by side within the cores and the memory."""
     urgency: Mapping[str, float]
     """Of each stage that runs: seconds from its start to the end of the longest chain behind it."""
     starts: Mapping[str, float]
@@ -133,15 +138,18 @@ def make_plan(
     inventory: Inventory,
     *,
     cores: int,
+    memory_bytes: int = 0,
     now: datetime,
     contents: Mapping[str, Contents] = MappingProxyType({}),
     pins: Mapping[str, ArtifactRecord] = MappingProxyType({}),
 ) -> Plan:
     """Plans the whole graph; pure: the same arguments give the same plan.
 
+    `cores`, `memory_bytes`: of the machine at hand, where the cluster file does not say; memory of 0 is no limit.
     `contents`: label -> adopted files and what they say. `pins`: label -> the sealed artifact to use.
     """
     cores = cluster.cores or cores
+    memory_bytes = cluster.memory_bytes or memory_bytes
     stages = _identified(graph, contents, pins)
     actions = _actions(stages, graph, inventory)
     names = {stage.fingerprint: stage.label for stage in reversed(stages)}
@@ -160,15 +168,17 @@ def make_plan(
             tuple(first[need] for need in stage.needs),
             stage.cost.gpus if cluster.num_gpus else stage.cores,
             stage.wall_s,
+            stage.resident_bytes,
         )
         for stage in planned
         if stage.action == "run"
     ]
-    starts = schedule(slots, width)
+    starts = schedule(slots, width, memory_bytes)
     return Plan(
         graph.name,
         cluster,
         cores,
+        memory_bytes,
         tuple(planned),
         max((starts[slot.label] + slot.seconds for slot in slots), default=0.0),
         urgency(slots),
@@ -250,6 +260,11 @@ def _planned(
         action, reason = "reuse", f"the same as {names[stage.fingerprint]}"
     else:
         reason = why_run(stage.label, kind, stage.identity, inventory, names)
+    parameters = count_parameters(model) if model else None
+    resident = 0
+    if action == "run" and cluster.executor == "local":
+        relatives = inventory.relatives(kind, stage.label)
+        resident = resident_bytes(placement, relatives, parameters.total if parameters else 0, trains=work.trains)
     return PlannedStage(
         stage.label,
         stage.stage,
@@ -263,12 +278,13 @@ def _planned(
         placement,
         work,
         model,
-        count_parameters(model) if model else None,
+        parameters,
         cost,
         memory_of(stage.stage, work, placement, cluster, model),
         stage.files,
         stage.pinned,
         stage.drift,
+        resident,
     )
 
 

@@ -1,4 +1,4 @@
-"""Side by side within the cores there are: the order in which stages start, planned and real alike."""
+"""Side by side within the cores and the memory there are: the order in which stages start, planned and real alike."""
 
 import heapq
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ class Slot:
     """Labels that must be done first; those that are no slots are done already."""
     cores: int
     seconds: float
+    memory_bytes: int = 0
+    """What it holds at its peak; 0 where nobody knows."""
 
 
 def urgency(slots: Sequence[Slot]) -> dict[str, float]:
@@ -47,16 +49,16 @@ def critical_path(slots: Sequence[Slot]) -> tuple[str, ...]:
     return tuple(slot.label for slot in chain)
 
 
-def makespan(slots: Sequence[Slot], cores: int) -> float:
+def makespan(slots: Sequence[Slot], cores: int, memory_bytes: int = 0) -> float:
     """Wall seconds until all are done, started as `schedule` starts them."""
-    starts = schedule(slots, cores)
+    starts = schedule(slots, cores, memory_bytes)
     return max((starts[slot.label] + slot.seconds for slot in slots), default=0.0)
 
 
-def schedule(slots: Sequence[Slot], cores: int) -> dict[str, float]:
+def schedule(slots: Sequence[Slot], cores: int, memory_bytes: int = 0) -> dict[str, float]:
     """Seconds from the run's start to each stage's, the most urgent ready stage first.
 
-    A stage wider than the machine takes it all.
+    A stage wider than the machine takes it all. Memory of 0 is no limit.
     """
     rank = urgency(slots)
     by_label = {slot.label: slot for slot in slots}
@@ -69,22 +71,24 @@ def schedule(slots: Sequence[Slot], cores: int) -> dict[str, float]:
     heapq.heapify(ready)
     running: list[tuple[float, str]] = []
     starts: dict[str, float] = {}
-    free, now = cores, 0.0
+    free, free_bytes, now = cores, memory_bytes, 0.0
     while ready or running:
         held = []
         while ready:
             item = heapq.heappop(ready)
-            width = min(by_label[item[1]].cores, cores)
-            if width > free:
+            width, size = min(by_label[item[1]].cores, cores), min(by_label[item[1]].memory_bytes, memory_bytes)
+            if width > free or size > free_bytes:
                 held.append(item)
                 break
             free -= width
+            free_bytes -= size
             starts[item[1]] = now
             heapq.heappush(running, (now + by_label[item[1]].seconds, item[1]))
         for item in held:
             heapq.heappush(ready, item)
         now, done = heapq.heappop(running)
         free += min(by_label[done].cores, cores)
+        free_bytes += min(by_label[done].memory_bytes, memory_bytes)
         for child in children[done]:
             waiting[child].discard(done)
             if not waiting[child]:

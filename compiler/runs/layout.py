@@ -28,6 +28,8 @@ class RunJob(Record):
     """On Slurm: minutes after which the job is ended and queued again; 0 where no limit is known."""
     max_timeouts: int = 0
     """On Slurm: so often that may happen."""
+    memory_bytes: int = 0
+    """Here: what its ranks hold at their peak; 0 where nobody knows."""
 
 
 class RunJobs(Record):
@@ -36,6 +38,8 @@ class RunJobs(Record):
     name: str
     cluster: str
     cores: int
+    memory_bytes: int = 0
+    """Of the machine; 0 is no limit."""
     executor: Literal["local", "slurm"] = "local"
     jobs: tuple[RunJob, ...]
 

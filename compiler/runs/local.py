@@ -1,4 +1,4 @@
-"""Runs a bundle on this machine: each stage a submitit job of its own, side by side within the cores there are."""
+"""Runs a bundle on this machine: each stage a submitit job of its own, side by side within its cores and memory."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,7 @@ def _launch(run: Path, jobs: RunJobs, watch: Callable[[Change | None], None]) ->
     failed: list[str] = []
     try:
         while waiting or running:
-            free = jobs.cores - sum(job.cores for job, _ in running.values())
-            for job in _startable(waiting, unfinished, free, jobs.cores, idle=not running):
+            for job in _startable(waiting, unfinished, [job for job, _ in running.values()], jobs):
                 running[job.label] = (waiting.pop(job.label), _submit(run, job))
                 watch(Change(job, "submitted"))
             if not running:
@@ -89,19 +88,21 @@ def _launch(run: Path, jobs: RunJobs, watch: Callable[[Change | None], None]) ->
 
 
 def _startable(
-    waiting: dict[str, RunJob], unfinished: set[str], free: int, cores: int, *, idle: bool
+    waiting: dict[str, RunJob], unfinished: set[str], running: Sequence[RunJob], machine: RunJobs
 ) -> Iterator[RunJob]:
-    """Ready jobs that fit, most urgent first; a job wider than the machine waits for an idle one.
+    """Ready jobs that fit, most urgent first; a job larger than the machine waits for an idle one.
 
-    A wide job that does not fit holds back the narrower ones behind it, or it might never start.
+    A large job that does not fit holds back the smaller ones behind it, or it might never start.
     """
+    cores, memory_bytes = machine.cores, machine.memory_bytes
+    taken = list(running)
     ready = [job for job in waiting.values() if not any(need in unfinished for need in job.needs)]
     for job in sorted(ready, key=lambda job: -job.urgency):
-        width = min(job.cores, cores)
-        if width > free and not idle:
+        wide = sum(other.cores for other in taken) + job.cores > cores
+        fat = memory_bytes and sum(other.memory_bytes for other in taken) + job.memory_bytes > memory_bytes
+        if taken and (wide or fat):
             return
-        free -= width
-        idle = False
+        taken.append(job)
         yield job
 
 

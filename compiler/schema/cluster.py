@@ -92,7 +92,7 @@ class Cluster(Record):
     cores: Count | None = None
     """Cores to use; all of the machine's where absent."""
     memory_bytes: Count | None = None
-    """Memory of the machine, in bytes; plans do not look at it yet."""
+    """Memory to use on this machine, in bytes; all of it where absent. Stages run side by side within it."""
     cpu: CpuSpeed
     """What one core does."""
     price_per_core_hour: NonNegative = 0.0

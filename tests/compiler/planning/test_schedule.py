@@ -74,3 +74,10 @@ def test_the_critical_path_is_a_chain_that_takes_as_long_as_the_most_urgent_stag
 
 def test_nothing_to_run_has_no_critical_path() -> None:
     assert critical_path([]) == () and makespan([], 2) == 0.0
+
+
+def test_stages_that_do_not_fit_the_memory_together_run_one_after_the_other() -> None:
+    slots = [Slot(name, (), 1, 2.0, memory_bytes=6) for name in ("a", "b")]
+    assert makespan(slots, 8, 12) == 2.0
+    assert makespan(slots, 8, 11) == 4.0
+    assert makespan(slots, 8, 5) == 4.0
