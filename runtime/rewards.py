@@ -8,6 +8,7 @@ from compiler.artifacts import ATTRIBUTES
 from compiler.schema.judges import Attribute, RewardModelJudge
 from compiler.schema.model import Layout, Precision
 from runtime.engine.batch import pack_whole
+from runtime.engine.generate import plan_batches
 from runtime.engine.logprobs import values
 from runtime.engine.model import Model, Regression
 from runtime.policy import open_policy
@@ -28,14 +29,21 @@ def attributes(
 
     Sequences are batched by length, which is why the order of asking does not matter but is restored at the end.
     """
-    order = sorted(range(len(sequences)), key=lambda row: (len(sequences[row]), row))
     found: dict[int, tuple[float, ...]] = {}
-    for first in range(0, len(order), rows_at_once):
-        rows = order[first : first + rows_at_once]
-        values_BK = values(model, pack_whole([sequences[row] for row in rows], pad_id=pad_id))
-        for row, numbers in zip(rows, values_BK.double().tolist(), strict=True):
-            found[row] = tuple(numbers)
+    for rows in attribute_batches(sequences, rows_at_once):
+        found.update(zip(rows, attributes_of([sequences[row] for row in rows], model, pad_id=pad_id), strict=True))
     return [found[row] for row in range(len(sequences))]
+
+
+def attribute_batches(sequences: Sequence[Sequence[int]], rows_at_once: int) -> list[list[int]]:
+    """Which sequences are asked about together: those of like length. A function of the lengths alone."""
+    return plan_batches([len(sequence) for sequence in sequences], batch_size=rows_at_once)
+
+
+def attributes_of(batch: Sequence[Sequence[int]], model: Model, *, pad_id: int) -> list[tuple[float, ...]]:
+    """The attributes of one batch of sequences."""
+    values_BK = values(model, pack_whole(batch, pad_id=pad_id))
+    return [tuple(numbers) for numbers in values_BK.double().tolist()]
 
 
 def scalar(judge: RewardModelJudge, numbers: Sequence[float]) -> float:

@@ -18,9 +18,9 @@ from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
 from runtime import store
-from runtime.clients.request import ShareDoneError
 from runtime.context import Context, Facts
 from runtime.failures import looks_like_the_clusters
+from runtime.shares import ShareDoneError, share_suffix
 
 _PATIENCE_S = 600
 """How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
@@ -98,13 +98,16 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
         if rank == 0:
             _seal(context, facts, attempt, started, begun)
         return
-    with suppress(ShareDoneError):
-        stage.run(manifest.stage, context)
+    shares = [scratch / f"done{share_suffix(context, number)}" for number in range(manifest.placement.shards)]
+    if not shares[shard].exists():
+        with suppress(ShareDoneError):
+            stage.run(manifest.stage, context)
     if rank > 0:
         return
+    shares[shard].touch()
     append_event(Path(manifest.journal), "share_done", attempt=attempt, shard=shard)
-    with store.exclusive(scratch), suppress(ShareDoneError):
-        if store.is_sealed(artifact):
+    with store.exclusive(scratch):
+        if store.is_sealed(artifact) or not all(share.exists() for share in shares):
             return
         store.partial_folder(artifact)
         facts = stage.run(manifest.stage, replace(context, gathers=True))

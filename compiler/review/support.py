@@ -13,7 +13,9 @@ from compiler.graph import StageGraph
 from compiler.plan import Plan
 from compiler.stages import Stage
 from compiler.stages.generate import Generate
+from compiler.stages.judge import Judge
 from compiler.stages.reward_model import RewardModel
+from compiler.stages.tokenize import Tokenize
 
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
@@ -48,7 +50,7 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield "FP8"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
-    if at.placement.shards > 1 and not isinstance(stage, Generate):
+    if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):
         yield f"`shards` of a stage of kind {at.kind}"
 
 

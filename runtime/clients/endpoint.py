@@ -13,9 +13,10 @@ from runtime.clients.budget import Budget
 from runtime.clients.driver import Driver
 from runtime.clients.ledger import Ledger, ledger_file
 from runtime.clients.progress import Progress
-from runtime.clients.request import Completion, Request, ShareDoneError, StoppedError, digest
+from runtime.clients.request import Completion, Request, StoppedError, digest
 from runtime.clients.server import Job, ServerClient
 from runtime.context import Context
+from runtime.shares import ShareDoneError
 
 FILE = "endpoint.json"
 _AHEAD = 4

@@ -14,13 +14,14 @@ from compiler.schema.model import Precision
 from compiler.schema.sampling import Sampling
 from runtime.clients.ledger import Ledger, ledger_file
 from runtime.clients.progress import Progress
-from runtime.clients.request import Completion, Request, ShareDoneError, Usage, digest
+from runtime.clients.request import Completion, Request, Usage, digest
 from runtime.context import Context
 from runtime.engine import generate as engine
 from runtime.engine.model import Model
 from runtime.engine.parallel import start
 from runtime.policy import TOKENIZER, open_policy
 from runtime.randomness import uniforms
+from runtime.shares import ShareDoneError
 from runtime.tokenizer import ChatTokenizer
 
 _WINDOW = 65_536

@@ -79,10 +79,6 @@ class StoppedError(RuntimeError):
     """Asking cannot go on for now: what is finished is kept, and the stage may be resumed when the cause is mended."""
 
 
-class ShareDoneError(Exception):
-    """This shard has done its part; the rows of the others are needed before the stage can end."""
-
-
 def digest(request: Request, model: str) -> str:
     """16 hexadecimal digits: what a row is identified by in a ledger: prompt, model, sampling and seed."""
     sampling = request.sampling

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 from runtime.clients.ledger import Ledger, ledger_file
-from runtime.clients.request import Completion, Request, ShareDoneError, digest
+from runtime.clients.request import Completion, Request, digest
 from runtime.context import Context
+from runtime.shares import ShareDoneError
 
 
 class Recorded:

@@ -48,6 +48,17 @@ def write_shards(documents: Iterable[Sequence[int]], prefix: Path, *, vocab_size
     return ShardCounts(num_documents=num_documents, num_tokens=num_tokens)
 
 
+def join_shards(parts: Sequence[Path], prefix: Path, *, vocab_size: int) -> ShardCounts:
+    """Writes one shard of several, in this order: the bytes that all their documents make at once."""
+    builder = IndexedDatasetBuilder(f"{prefix}.bin", dtype=DType.optimal_dtype(vocab_size))
+    for part in parts:
+        builder.add_index(str(part))
+    builder.finalize(f"{prefix}.idx")
+    return ShardCounts(
+        num_documents=len(builder.document_indices) - 1, num_tokens=int(sum(map(int, builder.sequence_lengths)))
+    )
+
+
 def read_document(prefix: Path, index: int) -> list[int]:
     """One document of a shard."""
     shard = IndexedDataset(str(prefix))  # held while its memory map is read: the array does not keep it open

@@ -8,10 +8,11 @@ from compiler.artifacts import Message, PromptRow, ResponseRow
 from compiler.render import render
 from compiler.stages.generate import Generate
 from runtime.clients.open import open_model, recorded
-from runtime.clients.request import Completion, Request, ShareDoneError
+from runtime.clients.request import Completion, Request
 from runtime.context import Context, Facts
 from runtime.randomness import uniforms
 from runtime.rows import read_rows, write_rows
+from runtime.shares import ShareDoneError
 
 
 def run(stage: Generate, ctx: Context) -> Facts:

@@ -10,7 +10,7 @@ from runtime.rows import read_rows, write_rows
 
 
 def run(stage: Judge, ctx: Context) -> Facts:
-    """Scores the responses; facts: rows judged and passed over, mean score by family."""
+    """Scores the responses; facts: rows judged and passed over, mean score by family. A share raises ShareDoneError."""
     rows = list(read_rows(ctx.input(stage.responses), ResponseRow))
     scores: list[ScoreRow] = import_module(f"runtime.judges.{stage.judge.kind}").judge(stage.judge, rows, ctx)
     if ctx.rank == 0:

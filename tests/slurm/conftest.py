@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .cases import MICRO, rung
 from .loopback import Loopback, missing
 
 
@@ -22,3 +23,11 @@ def slurm() -> Iterator[Loopback]:
         yield cluster
         for name in cluster.environment:
             os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a run of the micro recipe that nothing disturbed."""
+    store = tmp_path_factory.mktemp("quiet")
+    rung("run", MICRO, "--store", store, "--json")
+    return store
