@@ -26,6 +26,8 @@ def run(stage: Generate, ctx: Context) -> Facts:
                 total = sum(1 for _ in _asked_of(ref, stage, ctx))
                 for _ in model.ask(_asked_of(ref, stage, ctx), ledger=_ledger(stage, ref), total=total):
                     pass
+        if ctx.shard is not None:
+            raise ShareDoneError
     told: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
     if ctx.rank == 0:

@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from compiler.runs.status import current_status
 
 ROOT = Path(__file__).parents[2]
 MICRO = ROOT / "tests" / "recipes" / "micro.yaml"
@@ -40,7 +43,8 @@ def submit(spec: Path, store: Path, *more: str) -> dict[str, Any]:
 
 
 def status(run: str, store: Path) -> dict[str, Any]:
-    return rung("status", run, "--store", store, "--json")
+    """What `rung status --json` prints, without a process of its own each time."""
+    return asdict(current_status(store / "runs" / run))
 
 
 def states(told: Mapping[str, Any]) -> dict[str, str]:
@@ -92,6 +96,33 @@ def training(folder: Path) -> Path:
     text = text.replace("{global_batch_size: 16, tokens: 20k}", "{global_batch_size: 16, tokens: 1.2M}")
     spec = folder / "training.yaml"
     spec.write_text(text, encoding="utf-8")
+    return spec
+
+
+def half(folder: Path, *, divided: bool = False, upto: str = "") -> Path:
+    """The micro recipe as far as its reward model, with a few more rows to generate, judge and tokenize.
+
+    `divided`: what can be, as arrays. `upto`: without this stage and what follows it.
+    """
+    text = MICRO.read_text(encoding="utf-8").partition("  rounds:\n")[0]
+    three, two = ("placement: {shards: 3}", "placement: {shards: 2}") if divided else ("", "")
+    text = text.replace("    seed: 1\n  reward_ratings:", f"    seed: 1\n    {two}\n  reward_ratings:")
+    text += f"""\
+  more: {{kind: annotate, prompts: prompts, error_rate: 0.5, seed: 7}}
+  more_tokens: {{kind: tokenize, data: more, tokenizer: tokenizer, {three}}}
+  more_responses:
+    kind: generate
+    policy: sft
+    prompts: prompts
+    samples: 2
+    sampling: {{temperature: 1.0, top_p: 1.0, max_new_tokens: 12}}
+    seed: 7
+    {three}
+  more_truths: {{kind: judge, judge: truth, responses: more_responses, {two}}}
+  more_rewards: {{kind: judge, judge: by_reward, responses: more_responses, {two}}}
+"""
+    spec = folder / "half.yaml"
+    spec.write_text(text.partition(f"  {upto}:")[0] if upto else text, encoding="utf-8")
     return spec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .cases import MICRO, rung
+from .cases import half, rung, training
 from .loopback import Loopback, missing
 
 
@@ -27,7 +27,15 @@ def slurm() -> Iterator[Loopback]:
 
 @pytest.fixture(scope="session")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a run of the micro recipe that nothing disturbed."""
+    """The store of a run of the half recipe that nothing disturbed."""
     store = tmp_path_factory.mktemp("quiet")
-    rung("run", MICRO, "--store", store, "--json")
+    rung("run", half(store), "--store", store, "--json")
+    return store
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a longer training that nothing disturbed."""
+    store = tmp_path_factory.mktemp("trained")
+    rung("run", training(store), "--store", store, "--json")
     return store
