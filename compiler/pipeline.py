@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compiler.clusters import find_cluster
+from compiler.clusters import find_cluster, told_servers
 from compiler.elaborate import elaborate
 from compiler.graph import StageGraph, build_graph
 from compiler.load import load
@@ -57,7 +57,7 @@ def compile_plan(spec: Path, overrides: Sequence[str], *, cluster: str, store: P
     graph = compile_graph(spec, overrides)
     plan = plan_graph(graph, read_inventory(store), cluster=cluster, store=store)
     if runnable:
-        check_runnable(plan, graph)
+        check_runnable(plan, graph, told=told_servers(os.environ))
         check_at_hand(graph, (stage.label for stage in plan.to_run))
     return plan
 

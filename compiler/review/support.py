@@ -3,15 +3,19 @@
 The language says more than the runtime does yet. Such stages check, draw, plan and render; to run them is refused here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
+from compiler.checks.view import field_place
 from compiler.elaborate import ProgramStage
-from compiler.errors import Problem, SpecError
+from compiler.errors import Problem, SpecError, did_you_mean
 from compiler.graph import StageGraph
 from compiler.plan import Plan
+from compiler.reading.tree import span
+from compiler.schema.cluster import SERVERS
 from compiler.stages import Stage
+from compiler.stages.endpoint import Endpoint
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
 from compiler.stages.reward_model import RewardModel
@@ -20,15 +24,26 @@ from compiler.stages.tokenize import Tokenize
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 
-def check_runnable(plan: Plan, graph: StageGraph) -> None:
-    """Raises SpecError with every stage that would run and cannot."""
+def check_runnable(plan: Plan, graph: StageGraph, *, told: Collection[str] = ()) -> None:
+    """Raises SpecError with every stage that would run and cannot. `told`: models served where the environment says."""
     problems = [
         Problem(stage.span, stage.path, f"{what} cannot be run by this version yet", "not-yet", _HINT)
         for stage in (graph.stage(planned.label) for planned in plan.to_run)
         for what in _missing(stage)
     ]
+    problems += _unserved(plan, graph, {*plan.cluster.servers, *told})
     if problems:
         raise SpecError(problems)
+
+
+def _unserved(plan: Plan, graph: StageGraph, servers: Collection[str]) -> Iterator[Problem]:
+    """Endpoints that a stage which runs would ask, and of which nobody says where they are."""
+    asked = {need for planned in plan.to_run for need in planned.needs}
+    for at in (graph.stage(planned.label) for planned in plan.stages if planned.label in asked):
+        if isinstance(at.stage, Endpoint) and at.stage.model not in servers:
+            message = f"the cluster file {plan.cluster.name} has no server of {at.stage.model!r}"
+            hint = did_you_mean(at.stage.model, servers) or f"list it under `servers`, or name its url in {SERVERS}"
+            yield Problem(span(field_place(at, "model")), f"{at.path}.model", message, "unknown-name", hint)
 
 
 _HINT = "it is checked, drawn, planned and rendered; `rung plan` shows the rest"

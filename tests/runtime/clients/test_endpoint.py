@@ -16,8 +16,9 @@ from asking import context, requests
 from served import Say, Served
 
 from runtime.clients.open import open_model
-from runtime.clients.request import Completion, Request, ShareDoneError, StoppedError
+from runtime.clients.request import Completion, Request, StoppedError
 from runtime.context import Context
+from runtime.shares import ShareDoneError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
