@@ -203,6 +203,6 @@ class ArtifactRecord(Record):
     planned: dict[str, Any] = Field(default_factory=dict)
     """What the plan expected (seconds, parameters, ...)."""
     measured: dict[str, Any] = Field(default_factory=dict)
-    """wall_s, start_up_s, cpu_s, peak_rss_bytes, attempts, world_size."""
+    """wall_s, start_up_s, cpu_s, peak_rss_bytes, peak_gpu_bytes (where a GPU was used), attempts, world_size."""
     provenance: dict[str, Any] = Field(default_factory=dict)
     """experiment, run, user, host, rung version, time sealed."""

@@ -101,6 +101,7 @@ def _manifest(
             "tokens": stage.work.tokens,
             "flops": stage.work.flops,
             "parameters": stage.parameters.total if stage.parameters else None,
+            "memory_bytes_per_gpu": stage.memory.total if stage.memory else None,
         },
         provenance=dict(provenance),
     )

@@ -33,6 +33,7 @@ class Curve:
             "learning_rate": step.learning_rate,
             "grad_norm": step.grad_norm,
             "tokens": step.tokens,
+            "flops": step.flops,
             **step.metrics,
         }
         with self._file.open("ab", buffering=0) as file:
@@ -58,6 +59,6 @@ class Curve:
             steps[json.loads(line)["step"]] = line
         lines = [steps[step] for step in sorted(steps)]
         (output / FILE).write_bytes(b"\n".join(lines) + b"\n")
-        first, last = json.loads(lines[0]), json.loads(lines[-1])
-        tokens = sum(json.loads(line)["tokens"] for line in lines)
-        return {"steps": len(lines), "first_loss": first["loss"], "last_loss": last["loss"], "tokens": tokens}
+        told = [json.loads(line) for line in lines]
+        sums = {name: sum(step[name] for step in told) for name in ("tokens", "flops")}
+        return {"steps": len(lines), "first_loss": told[0]["loss"], "last_loss": told[-1]["loss"], **sums}

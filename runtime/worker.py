@@ -6,6 +6,7 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
 import time
 import traceback
 from contextlib import suppress
@@ -163,7 +164,7 @@ def _record(manifest: Manifest, output: Path, facts: Facts, measured: dict[str, 
 
 
 def _measured(started: float, begun: float, world_size: int, journal: Path) -> dict[str, float]:
-    """wall_s from the start of the worker; start_up_s until the stage's own code ran; cpu_s and peak of rank 0."""
+    """wall_s from the start of the worker; start_up_s until the stage's own code ran; cpu_s and peaks of rank 0."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     attempts = journal.read_text(encoding="utf-8").count('"event": "started"') if journal.exists() else 1
@@ -172,9 +173,18 @@ def _measured(started: float, begun: float, world_size: int, journal: Path) -> d
         "start_up_s": round(begun - started, 3),
         "cpu_s": round(usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime, 3),
         "peak_rss_bytes": usage.ru_maxrss * 1024,
+        **_gpu_memory(),
         "attempts": attempts,
         "world_size": world_size,
     }
+
+
+def _gpu_memory() -> dict[str, float]:
+    """The most that was allocated on rank 0's GPU; nothing where the stage used none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {"peak_gpu_bytes": torch.cuda.max_memory_allocated()}
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,7 +13,6 @@ from compiler.planning.generation import Answering, answering_memory, answering_
 from compiler.planning.hardware import GpuType, known_gpu
 from compiler.planning.inventory import Inventory
 from compiler.planning.memory import Memory, training_memory
-from compiler.planning.parameters import training_flops
 from compiler.planning.throughput import Run, step_time
 from compiler.planning.workload import PhaseWork, Work
 from compiler.schema.cluster import Cluster
@@ -140,7 +139,7 @@ def answering(ask: Ask, placement: Placement, gpu: GpuType, replicas: int) -> An
 
 def _modelled(phase: PhaseWork, run: Run) -> float:
     # Pairs are two sequences a row: the work says how much more that is.
-    plain = training_flops(run.model, phase.global_batch_size * run.seq_length, run.seq_length)
+    plain = run.model.training_flops(phase.global_batch_size * run.seq_length, run.seq_length)
     return step_time(run).seconds * phase.flops_per_step / plain
 
 

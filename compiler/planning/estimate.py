@@ -8,7 +8,7 @@ from typing import Any
 
 from compiler.planning.hardware import known_gpu
 from compiler.planning.memory import training_memory
-from compiler.planning.parameters import FLOPS_FORMULA, training_flops
+from compiler.planning.parameters import FLOPS_FORMULA
 from compiler.planning.throughput import Run, step_time
 from compiler.schema.model import Layout, ModelSpec
 
@@ -66,7 +66,7 @@ def run_of(row: Mapping[str, str]) -> Run:
 def estimate(run: Run) -> dict[str, Any]:
     """Seconds of a step, model TFLOP/s of each GPU, share of the 16-bit peak, and bytes by part."""
     time, memory = step_time(run), training_memory(run)
-    flops = training_flops(run.model, run.global_batch_size * run.seq_length, run.seq_length)
+    flops = run.model.training_flops(run.global_batch_size * run.seq_length, run.seq_length)
     per_gpu = flops / time.seconds / run.layout.world_size
     return {
         "step_time_s": time.seconds,

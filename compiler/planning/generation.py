@@ -17,7 +17,7 @@ from math import ceil
 
 from compiler.planning.hardware import GpuType
 from compiler.planning.memory import WORKSPACE_BYTES, Memory
-from compiler.planning.parameters import count_parameters, gemm_weights_per_layer
+from compiler.planning.parameters import count_parameters
 from compiler.planning.throughput import Run, forward_time
 from compiler.schema.model import Layout, ModelSpec
 
@@ -104,7 +104,7 @@ def answering_time(asked: Answering, constants: DecodeConstants = DECODE) -> Ans
     alive = rows * asked.new_tokens / steps
     # Pipelined, the rows are as many groups as there are stages, and each group reads the weights anew.
     groups = min(layout.pp, rows)
-    matrices = model.num_layers * gemm_weights_per_layer(model) + model.hidden_size * model.vocab_size
+    matrices = model.num_layers * model.gemm_weights_per_layer + model.hidden_size * model.vocab_size
     bandwidth = gpu.memory_bandwidth * constants.bandwidth
     read = matrices * asked.dtype_bytes / (layout.tp * layout.pp) * groups / bandwidth
     peak = (gpu.peak_flops_8 if asked.fp8 else gpu.peak_flops_16) * constants.compute

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from compiler.planning.parameters import training_flops
 from compiler.schema.cluster import CpuSpeed
 from compiler.schema.model import ModelSpec
 
@@ -38,9 +37,9 @@ def write_machine(speed: CpuSpeed, store: Path, host: str) -> Path:
 def speed_of(measured: Mapping[str, Any], *, start_up_s: float) -> CpuSpeed:
     """What `python -P -m runtime.speed` printed, as speeds: a line through two sizes is a rate and a constant."""
     model = ModelSpec.model_validate(measured["model"])
-    trained = [(training_flops(model, one["tokens"], one["seq_length"]), one["seconds"]) for one in measured["trained"]]
+    trained = [(model.training_flops(one["tokens"], one["seq_length"]), one["seconds"]) for one in measured["trained"]]
     answered = [
-        (training_flops(model, one["tokens"], one["seq_length"]) / 3, one["seconds"]) for one in measured["answered"]
+        (model.training_flops(one["tokens"], one["seq_length"]) / 3, one["seconds"]) for one in measured["answered"]
     ]
     training_rate, step_s = _line(trained)
     answering_rate, batch_s = _line(answered)

@@ -11,7 +11,7 @@ for as many micro-batches as are under way on the first stage.
 
 from dataclasses import dataclass
 
-from compiler.planning.parameters import count_parameters, gemm_weights_per_layer
+from compiler.planning.parameters import count_parameters
 from compiler.planning.throughput import Run
 from compiler.schema.model import ModelSpec
 
@@ -66,7 +66,7 @@ def _stage(run: Run, first: bool, gradient_bytes: float, dtype_bytes: float) -> 
     optimizer_bytes = 12.0 if dtype_bytes < 4 else 8.0
     tokens = run.micro_batch_size * run.seq_length / layout.cp
     logits = tokens * model.vocab_size / layout.tp * (dtype_bytes + 8.0)
-    matrices = model.num_layers * gemm_weights_per_layer(model) / (layout.tp * layout.pp)
+    matrices = model.num_layers * model.gemm_weights_per_layer / (layout.tp * layout.pp)
     return Memory(
         weights=dtype_bytes * held,
         gradients=gradient_bytes * held,

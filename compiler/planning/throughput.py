@@ -13,7 +13,7 @@ in bytes at NVLink's. How much of the rest shows are the fitted constants below.
 from dataclasses import dataclass
 
 from compiler.planning.hardware import GpuType
-from compiler.planning.parameters import count_parameters, gemm_weights_per_layer
+from compiler.planning.parameters import count_parameters
 from compiler.schema.model import Layout, ModelSpec
 
 
@@ -160,7 +160,7 @@ def _layer(run: Run, constants: Constants, passes: int) -> _Layer:
     """Of so many forward passes' worth; with one, nothing is differentiated."""
     model, layout, gpu, tokens = run.model, run.layout, run.gpu, _tokens(run)
     width, key_value_width = _widths(model)
-    weights = gemm_weights_per_layer(model) / layout.tp
+    weights = model.gemm_weights_per_layer / layout.tp
     peak = (gpu.peak_flops_8 if run.fp8 else gpu.peak_flops_16) * gpu.gemm_efficiency
     scores = 4 * run.micro_batch_size * run.seq_length**2 * width / (layout.tp * layout.cp) / (2 if run.causal else 1)
     # Flash kernels recompute the scores in the backward pass: 2.5 forwards (Dao, arXiv 2307.08691, section 4).

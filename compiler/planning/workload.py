@@ -18,7 +18,6 @@ from compiler.planning.asking import (
     answered,
     asks_of,
 )
-from compiler.planning.parameters import training_flops
 from compiler.schema.generators import SelfPrompted
 from compiler.schema.model import ModelSpec
 from compiler.schema.training import num_steps
@@ -143,7 +142,7 @@ def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
     for phase in stage.phases:
         for ramp, steps in zip(phase.batch_ramp, phase.steps(stage.seq_length), strict=True):
             per_step = ramp.global_batch_size * stage.seq_length
-            flops = training_flops(model, per_step, stage.seq_length)
+            flops = model.training_flops(per_step, stage.seq_length)
             phases.append(PhaseWork(phase.name, ramp.global_batch_size, steps, steps * per_step, flops))
     steps = sum(phase.steps for phase in phases)
     tokens = sum(phase.tokens for phase in phases)
@@ -165,7 +164,7 @@ def _epochs(stage: Sft | Prefer | RewardModel, data: Work, rows: int, sequences_
     length = max(1, min(round(data.row_tokens), model.seq_length))
     steps = num_steps(rows, stage.epochs, stage.global_batch_size)
     per_step = stage.global_batch_size * sequences_per_row * length
-    flops = training_flops(model, per_step, length)
+    flops = model.training_flops(per_step, length)
     return Work(
         rows,
         True,
@@ -209,7 +208,7 @@ def _flops(ask: Ask) -> float:
     """Forward only: a third of training's."""
     assert ask.model is not None
     length = max(1, min(round(ask.prompt_tokens + ask.new_tokens), ask.model.seq_length))
-    return training_flops(ask.model, int(ask.tokens), length) / 3
+    return ask.model.training_flops(int(ask.tokens), length) / 3
 
 
 def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:

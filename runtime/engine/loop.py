@@ -48,6 +48,8 @@ class StepRecord:
     """Before clipping. 0 where the optimizer does not clip."""
     tokens: int
     """Inputs of the global batch, padding included."""
+    flops: float
+    """Model FLOPs of the global batch, counted as plans count them."""
     seconds: float
     metrics: Mapping[str, float]
 
@@ -97,6 +99,7 @@ class _Sums:
 
     outputs: list[LossOutput] = field(default_factory=list)
     num_tokens: int = 0
+    flops: float = 0.0
 
 
 class _StepFunction:
@@ -109,6 +112,7 @@ class _StepFunction:
         self.sums = _Sums()
         self.means: dict[str, float] = {}
         self.num_tokens = 0
+        self.flops = 0.0
         config = state.model.config
         config.finalize_model_grads_func = self._finalize
         config.grad_scale_func = None
@@ -123,7 +127,10 @@ class _StepFunction:
         for chunk in self.state.chunks:
             chunk.zero_grad_buffer()  # type: ignore[operator]
         self.state.optimizer.zero_grad()
-        self.sums = _Sums(num_tokens=sum(batch.tokens_BL.numel() for batch in batches))
+        self.sums = _Sums(
+            num_tokens=sum(batch.tokens_BL.numel() for batch in batches),
+            flops=sum(_flops(self.state.model, batch) for batch in batches),
+        )
         iterators: list[Iterator[Batch]] = [iter(batches) for _ in self.state.chunks]
         rows, length = batches[0].tokens_BL.shape
         self.forward_backward(
@@ -150,6 +157,7 @@ class _StepFunction:
             learning_rate=learning_rate,
             grad_norm=grad_norm,
             tokens=self.num_tokens,
+            flops=self.flops,
             seconds=time.perf_counter() - began,
             metrics=metrics,
         )
@@ -167,13 +175,23 @@ class _StepFunction:
 
     def _finalize(self, chunks: list[nn.Module], num_tokens: Tensor | None, **kwargs: Any) -> None:
         finalize_model_grads(chunks, None, **kwargs)
-        weight, self.num_tokens, self.means = _global_means(self.sums)
+        weight, self.num_tokens, self.flops, self.means = _global_means(self.sums)
         for chunk in chunks:
             chunk.scale_gradients(1.0 / weight)  # type: ignore[operator]
 
 
-def _global_means(mine: _Sums) -> tuple[float, int, dict[str, float]]:
-    """(weight, tokens, {"loss": mean, name: mean}) over micro-batches and data-parallel ranks, told to all stages.
+def _flops(model: Model, batch: Batch) -> float:
+    """Model FLOPs of a micro-batch; where its row holds many sequences, each attends to itself alone."""
+    rows, length = batch.tokens_BL.shape
+    if batch.packing is None:
+        return model.spec.training_flops(rows * length, length)
+    attended = sum(own * own * count for own, count in batch.packing.groups) / (rows * length)
+    return model.spec.training_flops(rows * length, attended)
+
+
+def _global_means(mine: _Sums) -> tuple[float, int, float, dict[str, float]]:
+    """(weight, tokens, model FLOPs, {"loss": mean, name: mean}) over micro-batches and data-parallel ranks, told to all
+    stages.
 
     Ranks may have different numbers of tokens, where rows are packed.
     """
@@ -191,20 +209,21 @@ def _global_means(mine: _Sums) -> tuple[float, int, dict[str, float]]:
             for output in outputs
         ]
         sums = torch.tensor(rows, dtype=torch.float64).sum(dim=0)
-        sums = torch.cat([sums.new_tensor([mine.num_tokens / parallel_state.get_context_parallel_world_size()]), sums])
+        counts = sums.new_tensor([mine.num_tokens, mine.flops]) / parallel_state.get_context_parallel_world_size()
+        sums = torch.cat([counts, sums])
         group = parallel_state.get_data_parallel_group(with_context_parallel=True)
         if group.size() > 1:
             sums = sums.to(torch.cuda.current_device())
             dist.all_reduce(sums, group=group)
-        num_tokens, weight, *totals = sums.tolist()
+        num_tokens, flops, weight, *totals = sums.tolist()
         if weight <= 0:
             raise ValueError(f"the global batch has the weight {weight}: no token, row or pair in it counts")
         found = {name: total / weight for name, total in zip(names, totals, strict=True)}
-        means = [(weight, round(num_tokens), found)]
+        means = [(weight, round(num_tokens), flops, found)]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         group = parallel_state.get_pipeline_model_parallel_group()
         dist.broadcast_object_list(means, src=parallel_state.get_pipeline_model_parallel_last_rank(), group=group)
-    result: tuple[float, int, dict[str, float]] = means[0]
+    result: tuple[float, int, float, dict[str, float]] = means[0]
     return result
 
 

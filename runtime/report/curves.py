@@ -12,7 +12,7 @@ TRAINING = ("pretrain", "sft", "reward_model", "prefer")
 MOST_POINTS = 200
 _FILE = "curve.jsonl"
 _SHIFTS = ("chosen_shift", "rejected_shift")
-_STEP_FIELDS = {"step", "loss", "learning_rate", "grad_norm", "tokens"}
+_STEP_FIELDS = {"step", "loss", "learning_rate", "grad_norm", "tokens", "flops"}
 
 
 def curves(lineage: Lineage) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Time and memory of every stage upstream: what was planned, what it took."""
+"""Time, memory and work of every stage upstream: what was planned, what it took."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,9 @@ from typing import Any
 
 from runtime.report.lineage import Lineage, Made
 
-_MEASURED = ("wall_s", "start_up_s", "cpu_s", "peak_rss_bytes", "attempts", "world_size")
+_MEASURED = ("wall_s", "start_up_s", "cpu_s", "peak_rss_bytes", "peak_gpu_bytes", "attempts", "world_size")
+_TOLD = ("rows", "steps", "tokens", "flops")
+"""That a plan counts, and that a stage may tell of what it did."""
 
 
 def stages(lineage: Lineage) -> list[dict[str, Any]]:
@@ -58,7 +60,10 @@ def _stage(one: Made, lineage: Lineage) -> dict[str, Any]:
         "planned_s": record.planned.get("wall_s"),
         "planned_by_speed_s": record.planned.get("speed_wall_s"),
         "planned_basis": record.planned.get("basis"),
+        "planned_gpu_bytes": record.planned.get("memory_bytes_per_gpu"),
         "parameters": record.planned.get("parameters"),
+        "planned_work": {name: record.planned.get(name) or None for name in _TOLD},
+        "work": {name: record.facts.get(name) for name in _TOLD},
         **{name: record.measured.get(name) for name in _MEASURED},
         "run": record.provenance.get("run"),
         "rung": record.provenance.get("rung"),

@@ -38,7 +38,7 @@ def compact(number: float | None) -> str:
     """`960`, `12.3k`, `780k`, `1.2M`: three significant digits."""
     if number is None:
         return ""
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
+    for size, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
         if number >= size:
             return f"{number / (1e3 if suffix == 'k' else size):.3g}{suffix}"
     return f"{number:g}"

@@ -11,7 +11,7 @@ from runtime.engine.loop import StepRecord
 
 def record(step: int) -> StepRecord:
     return StepRecord(
-        step=step, loss=1.0 / (step + 1), learning_rate=0.1, grad_norm=1.0, tokens=8, seconds=0.01 * step,
+        step=step, loss=1.0 / (step + 1), learning_rate=0.1, grad_norm=1.0, tokens=8, flops=1e9, seconds=0.01 * step,
         metrics={"accuracy": 0.5},
     )  # fmt: skip
 
@@ -37,13 +37,13 @@ def test_steps_done_again_stand_once_and_the_bytes_are_the_same(tmp_path: Path) 
     undisturbed = sealed(tmp_path / "a", range(6))
     resumed = sealed(tmp_path / "b", range(4), range(2, 6))
     assert resumed == undisturbed
-    assert undisturbed[1] == {"steps": 6, "first_loss": 1.0, "last_loss": 1 / 6, "tokens": 48}
+    assert undisturbed[1] == {"steps": 6, "first_loss": 1.0, "last_loss": 1 / 6, "tokens": 48, "flops": 6e9}
 
 
 def test_seconds_are_not_in_the_curve(tmp_path: Path) -> None:
     lines, _ = sealed(tmp_path / "a", range(2))
     assert set(json.loads(lines.splitlines()[0])) == {
-        "step", "loss", "learning_rate", "grad_norm", "tokens", "accuracy",
+        "step", "loss", "learning_rate", "grad_norm", "tokens", "flops", "accuracy",
     }  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from compiler.cli import main
 from compiler.pipeline import compile_plan
 from compiler.plan import Plan, PlannedStage
 from compiler.planning.machine import machine_file, read_machine, speed_of, write_machine
-from compiler.planning.parameters import training_flops
 from compiler.review.warnings import warnings
 from compiler.schema.cluster import CpuSpeed
 from compiler.schema.model import ModelSpec
@@ -31,7 +30,7 @@ def timed(rate: float, step_s: float, token_s: float) -> dict[str, object]:
     """What a machine prints that trains and answers at this rate."""
 
     def flops(tokens: int, length: int) -> float:
-        return training_flops(MODEL, tokens, length)
+        return MODEL.training_flops(tokens, length)
 
     return {
         "model": MODEL.model_dump(),

@@ -70,7 +70,13 @@ class Recipe:
             files=dict.fromkeys(files or {}, "0" * 64),
             bytes=rng.randint(10_000, 4_000_000),
             facts=dict(facts or {}),
-            planned={"wall_s": round(wall_s * rng.uniform(0.8, 1.3), 2), "speed_wall_s": round(wall_s * 0.7, 3)},
+            planned={
+                "wall_s": round(wall_s * rng.uniform(0.8, 1.3), 2),
+                "speed_wall_s": round(wall_s * 0.7, 3),
+                "rows": 1000,
+                "flops": 2e15 if kind == "pretrain" else 0,
+                "memory_bytes_per_gpu": 70e9 if kind == "pretrain" else None,
+            },
             measured={
                 "wall_s": round(wall_s, 3),
                 "start_up_s": round(rng.uniform(0.2, 1.6), 3),
@@ -78,6 +84,7 @@ class Recipe:
                 "peak_rss_bytes": rng.randint(90_000_000, 900_000_000),
                 "attempts": 2 if label == "dpo" else 1,
                 "world_size": 2 if kind == "pretrain" else 1,
+                **({"peak_gpu_bytes": 66e9} if kind == "pretrain" else {}),
             },
             provenance={
                 "run": "tiny-20260105-093000-1a2b",
@@ -115,7 +122,7 @@ class Recipe:
             shifts = {"accuracy": 0.5 + 0.4 * share, "chosen_shift": -1.5 * share + rng.gauss(0, 0.1)}
             shifts["rejected_shift"] = -9 * share + rng.gauss(0, 0.4)
             line = {"step": step, "loss": loss, "learning_rate": 3e-4, "grad_norm": 1.0, "tokens": 4096}
-            lines.append({**line, **(shifts if prefer else {})})
+            lines.append({**line, "flops": 5e12, **(shifts if prefer else {})})
         stage: dict[str, Any] = {"init": self.fp(start) if start else None}
         if kind in ("sft", "prefer"):
             stage["data"] = self.fp(data)
@@ -124,8 +131,9 @@ class Recipe:
         if prefer:
             stage["loss"] = {"kind": "dpo" if label.startswith("dpo") else "rpo"}
         inputs = [each for each in (start, data) if each]
+        told = {"steps": steps, "tokens": 4096 * steps, "flops": 5e12 * steps, **facts}
         self.seal(
-            label, kind, inputs=inputs, stage=stage, facts=facts, files={"curve.jsonl": lines}, wall_s=4 + steps / 20
+            label, kind, inputs=inputs, stage=stage, facts=told, files={"curve.jsonl": lines}, wall_s=4 + steps / 20
         )
 
     def exam(self, label: str, policy: str, skill: float, *, salt: str = "", prompts: Sequence[str] = ()) -> None:
@@ -515,6 +523,17 @@ def test_times_are_summed_from_the_records(ran: Written) -> None:
     (run,) = ran.json["time"]["runs"]
     assert len(run["bars"]) == len(stages)
     assert min(bar["start_s"] for bar in run["bars"]) == 0
+
+
+def test_work_and_memory_are_told_as_planned_and_as_done(ran: Written) -> None:
+    base = next(stage for stage in ran.json["stages"] if stage["label"] == "base")
+    assert base["planned_work"]["flops"] == 2e15
+    assert base["work"] == {"rows": None, "steps": 460, "tokens": 4096 * 460, "flops": 5e12 * 460}
+    assert (base["planned_gpu_bytes"], base["peak_gpu_bytes"]) == (70e9, 66e9)
+    assert "1.15 \N{MULTIPLICATION SIGN}" in ran.html  # 2.3P FLOPs done of 2P
+    assert "2.3P" in ran.html and "70.00 GB" in ran.html and "66.00 GB" in ran.html
+    exam = next(stage for stage in ran.json["stages"] if stage["kind"] == "evaluate")
+    assert exam["planned_work"]["flops"] is None and exam["peak_gpu_bytes"] is None
 
 
 def test_the_report_names_no_host_and_no_user(ran: Written) -> None:
