@@ -16,6 +16,7 @@ from compiler.reading.tree import span
 from compiler.schema.cluster import SERVERS
 from compiler.stages import Stage
 from compiler.stages.endpoint import Endpoint
+from compiler.stages.evaluate import Evaluate
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
 from compiler.stages.reward_model import RewardModel
@@ -58,6 +59,8 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         kind = getattr(piece, "kind", "")
         if not _has(room, kind):
             yield f"{room[:-1]} {kind!r}"
+    if isinstance(stage, Evaluate) and stage.grade is not None:
+        yield "an exam with a grade"
     if isinstance(stage, RewardModel) and stage.responses is None:
         yield "a reward model that learns from ratings or preferences"
     precision = getattr(stage, "precision", None)
@@ -79,7 +82,7 @@ def _pieces(stage: Stage) -> Iterator[tuple[str, object]]:
         yield "losses", getattr(stage, "loss", None)
 
 
-_ROOMS = (("generator", "generators"), ("judge", "judges"), ("fitness", "judges"), ("grade", "judges"))
+_ROOMS = (("generator", "generators"), ("judge", "judges"), ("fitness", "judges"))
 """(field of a stage, folder of the runtime)"""
 
 

@@ -1,1 +1,1 @@
-"""Judges: one file per kind, `judge(...)` gives one ScoreRow for each response."""
+"""Judges: one file per kind, `judge(spec, responses, ctx)` gives an Opinion: one score for each response."""

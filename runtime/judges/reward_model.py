@@ -6,13 +6,14 @@ from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
 from compiler.schema.judges import RewardModelJudge
 from runtime.context import Context
 from runtime.engine.parallel import start
+from runtime.judged import Opinion
 from runtime.policy import TOKENIZER
 from runtime.rewards import attribute_batches, attributes_of, open_reward_model, scalar, speaking_families
 from runtime.shares import Batches
 from runtime.tokenizer import ChatTokenizer
 
 
-def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> list[ScoreRow]:
+def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> Opinion:
     """One score for each response, raw floats; None on the families below the gate. A share raises ShareDoneError."""
     folder = ctx.input(spec.model)
     tokenizer = ChatTokenizer.load(folder / TOKENIZER)
@@ -28,7 +29,7 @@ def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> 
                 lambda batch: attributes_of([sequences[row] for row in batch], model, pad_id=tokenizer.pad_id)
             )
     found = batches.results()
-    return [
+    scores = [
         ScoreRow(
             response_id=row.id,
             score=scalar(spec, found[number]) if speaks.get(row.family, False) else None,
@@ -36,3 +37,4 @@ def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> 
         )
         for number, row in enumerate(rows)
     ]
+    return Opinion(scores)

@@ -11,6 +11,20 @@ from runtime.rows import FILE
 SHARE_OF_340B = 0.98
 """Nemotron-4 340B: over 98 % of the data used in alignment is synthetic (arXiv 2406.11704)."""
 _CHANCE = 0.5
+_ROWS = (
+    "topics",
+    "prompts",
+    "annotate",
+    "dialogues",
+    "code",
+    "mix",
+    "split",
+    "select",
+    "dedup",
+    "generate",
+    "filter",
+    "pair",
+)
 
 
 def waterfalls(lineage: Lineage) -> list[dict[str, Any]]:
@@ -36,7 +50,7 @@ def sources(lineage: Lineage) -> list[dict[str, Any]]:
             "cut_off": one.facts.get("cut_off"),
             "wrong": one.facts.get("wrong"),
         }
-        for one in lineage.of("prompts", "annotate", "mix", "generate", "filter", "pair")
+        for one in lineage.of(*_ROWS)
     ]
 
 
@@ -54,8 +68,19 @@ def judges(lineage: Lineage) -> list[dict[str, Any]]:
             "judge": one.facts["judge"],
             "gate": one.record.stage["judge"].get("gate"),
             **{name: one.facts[name] for name in ("rows", "judged", "silent", "mean_score")},
+            "comparisons": one.facts.get("comparisons"),
+            "grading": one.facts.get("grading"),
         }
         for one in lineage.of("judge")
+    ]
+
+
+def agreements(lineage: Lineage) -> list[dict[str, Any]]:
+    """How often two judges put two responses to one prompt in the same order, where both tell them apart."""
+    return [
+        {"label": one.label, "fingerprint": one.fingerprint, "judges": names, **numbers}
+        for one in lineage.of("pair")
+        for names, numbers in one.facts.get("agreement", {}).items()
     ]
 
 

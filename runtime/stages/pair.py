@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from compiler.artifacts import PreferenceRow
 from compiler.stages.pair import Pair
 from runtime.context import Context, Facts
-from runtime.judged import Judged, read_judged, sample_index
+from runtime.judged import Judged, agreement, read_judged, sample_index
 from runtime.rows import write_rows
 
 SILENT, NOTHING_TO_CHOOSE = "judges silent", "no response fit to be chosen"
@@ -105,6 +105,7 @@ def _facts(pairs: list[PreferenceRow], prompts: Sequence[Sequence[Judged]], reje
         "responses": sum(map(len, prompts)),
         "share_of_prompts": round(len(pairs) / max(1, len(prompts)), 6),
         "mean_margin": round(sum(margins) / max(1, len(margins)), 6),
+        "agreement": agreement(prompts),
         "rejected": {reason: count for reason, count in sorted(rejected.items()) if count},
         "waterfall": waterfall,
     }

@@ -24,7 +24,7 @@
                   sets: [{data, kind, used_by, synthetic, human}]}
     overlap     {held_out, found, sets: [{label, prompts, held_out}]}
     data        {waterfalls: [{stage, kind, points, steps: [{name, rows}], rejected: {reason: rows}}],
-                  sources, reward_models, judges}
+                  sources, reward_models, judges, agreements: [{label, judges, share, low, high, pairs}]}
     time        {totals, by_kind, runs}
     stages      [{label, kind, fingerprint, needs, planned_s, wall_s, start_up_s, cpu_s, peak_rss_bytes, ...}], upstream
                 of the report, inputs before users
@@ -91,6 +91,7 @@ def _report(
             "sources": data.sources(lineage),
             "reward_models": data.reward_models(lineage),
             "judges": data.judges(lineage),
+            "agreements": data.agreements(lineage),
         },
         "time": {"totals": times.totals(upstream), "by_kind": times.by_kind(upstream), "runs": times.runs(upstream)},
         "stages": upstream,
