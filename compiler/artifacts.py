@@ -91,6 +91,8 @@ class PromptRow(Record):
     check: dict[str, Any] | None = None
     """`verifier` (a file of `runtime/verifiers/`) and what that one needs: the answer, the tests, the instructions;
     none where the family checks by itself."""
+    made_from: tuple[str, ...] = ()
+    """Ids of the rows that it was written from: a topic, a document, another prompt."""
 
 
 class DialogueRow(Record):
@@ -104,6 +106,8 @@ class DialogueRow(Record):
     """`annotator` where a (simulated) person wrote the answer, `model` where a policy sampled it."""
     answer_ids: tuple[int, ...] | None = None
     """Tokens of the last turn as they were sampled, end token included: encode(decode(ids)) is not the identity."""
+    made_from: tuple[str, ...] = ()
+    """Ids of the rows that it was made from, beside its prompt: the response."""
 
 
 class ResponseRow(Record):
@@ -166,6 +170,8 @@ class PreferenceRow(Record):
     """Likewise."""
     chosen_reward: float
     rejected_reward: float
+    made_from: tuple[str, ...] = ()
+    """Ids of the chosen and the rejected response."""
 
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")

@@ -45,9 +45,9 @@ class Kept:
         }
 
 
-def row(kind: str, *messages: Message) -> PromptRow:
-    """What a generator of this kind has written; nothing but a reader can check an answer."""
-    return PromptRow(id=messages_id(messages), family=kind, messages=messages, origin=kind)
+def row(kind: str, *messages: Message, made_from: tuple[str, ...]) -> PromptRow:
+    """What a generator of this kind has written from these rows; nothing but a reader can check an answer."""
+    return PromptRow(id=messages_id(messages), family=kind, messages=messages, origin=kind, made_from=made_from)
 
 
 def user(text: str) -> Message:

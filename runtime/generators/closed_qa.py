@@ -18,7 +18,10 @@ def write(spec: ClosedQA, documents: Sequence[DocumentRow], asker: Asker, ledger
     for document, items in zip(documents, asker.ask_lists(asked, ledger), strict=True):
         rng = random.Random(f"{asker.seed}/{document.id}/joined")
         for item in listed(items, spec.per_document):
-            yield item if isinstance(item, Rejected) else row(spec.kind, user(_joined(document.text, item, rng)))
+            if isinstance(item, Rejected):
+                yield item
+            else:
+                yield row(spec.kind, user(_joined(document.text, item, rng)), made_from=(document.id,))
 
 
 def _joined(text: str, request: str, rng: random.Random) -> str:

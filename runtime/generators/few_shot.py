@@ -15,14 +15,16 @@ class Shown(NamedTuple):
 
     key: str
     examples: tuple[str, ...]
+    made_from: tuple[str, ...]
+    """Their ids."""
 
 
 def drawn(spec: FewShot, examples: Sequence[PromptRow], seed: int, most: int) -> Iterator[Shown]:
     """Examples drawn at random, `shots` at a time, at most so often."""
-    texts = [one.messages[-1].content for one in examples]
-    for number in range(most if texts else 0):
+    for number in range(most if examples else 0):
         rng = random.Random(f"{seed}/{number}/shots")
-        yield Shown(f"shown-{number}", tuple(rng.sample(texts, min(spec.shots, len(texts)))))
+        some = rng.sample(examples, min(spec.shots, len(examples)))
+        yield Shown(f"shown-{number}", tuple(one.messages[-1].content for one in some), tuple(one.id for one in some))
 
 
 def write(spec: FewShot, shown: Sequence[Shown], asker: Asker, ledger: str) -> Iterator[Written]:
@@ -36,4 +38,4 @@ def write(spec: FewShot, shown: Sequence[Shown], asker: Asker, ledger: str) -> I
             elif " ".join(item.casefold().split()) in known:
                 yield Rejected("an example again")
             else:
-                yield row(spec.kind, user(item))
+                yield row(spec.kind, user(item), made_from=one.made_from)

@@ -35,6 +35,8 @@ class Draft:
     last: tuple[Message, ...]
     """What ends the prompt: a user turn, after the whole conversation where nobody answers in between."""
     check: dict[str, Any]
+    made_from: tuple[str, ...]
+    """Ids of the prompts that it is made from."""
 
 
 def drafts(spec: InstructionFollowing, prompts: Sequence[PromptRow], seed: int) -> Iterator[Draft]:
@@ -63,7 +65,14 @@ def finish(draft: Draft, answer: str | None) -> PromptRow:
     """The prompt, with what the assistant said in between."""
     between = () if answer is None else (Message(role="assistant", content=answer),)
     messages = (*draft.before, *between, *draft.last)
-    return PromptRow(id=messages_id(messages), family=FAMILY, messages=messages, origin=FAMILY, check=draft.check)
+    return PromptRow(
+        id=messages_id(messages),
+        family=FAMILY,
+        messages=messages,
+        origin=FAMILY,
+        check=draft.check,
+        made_from=draft.made_from,
+    )
 
 
 def _draft(spec: InstructionFollowing, prompt: PromptRow, other: PromptRow, name: str, rng: random.Random) -> Draft:
@@ -73,15 +82,17 @@ def _draft(spec: InstructionFollowing, prompt: PromptRow, other: PromptRow, name
     parameters = instructions.draw(kind, answered, rng)
     instruction = instructions.words(kind, parameters, rng.randrange(_VARIANTS))
     check = {VERIFIER: "instructions", "instructions": [{"type": kind, **parameters}]}
-    variant = rng.randrange(_VARIANTS)
+    variant, made_from = rng.randrange(_VARIANTS), (prompt.id,)
     match spec.form:
         case "single_turn":
-            return Draft(name, (), (*earlier, _said(spec.form, variant, instruction, prompt=turn.content)), check)
+            return Draft(
+                name, (), (*earlier, _said(spec.form, variant, instruction, prompt=turn.content)), check, made_from
+            )
         case "multi_turn":
             first = _said(spec.form, variant, instruction, prompt=turn.content)
-            return Draft(name, (*earlier, first), (other.messages[-1],), check)
+            return Draft(name, (*earlier, first), (other.messages[-1],), check, (*made_from, other.id))
         case "second_turn":
-            return Draft(name, prompt.messages, (_said(spec.form, variant, instruction),), check)
+            return Draft(name, prompt.messages, (_said(spec.form, variant, instruction),), check, made_from)
 
 
 def _choose(spec: InstructionFollowing, rng: random.Random) -> str:

@@ -20,6 +20,7 @@ def write(spec: Math, keywords: Sequence[TopicRow], asker: Asker, ledger: str) -
         for one in keywords
         for level in spec.levels
     ]
-    for items in asker.ask_lists(asked, ledger):
+    about = (one.id for one in keywords for _ in spec.levels)
+    for keyword, items in zip(about, asker.ask_lists(asked, ledger), strict=True):
         for item in listed(items, spec.per_keyword):
-            yield item if isinstance(item, Rejected) else row(spec.kind, user(item))
+            yield item if isinstance(item, Rejected) else row(spec.kind, user(item), made_from=(keyword,))

@@ -18,5 +18,7 @@ def write(spec: OpenQA, topics: Sequence[TopicRow], asker: Asker, ledger: str) -
         for topic, items in zip(topics, found, strict=True)
         for number, item in enumerate(listed(items, spec.per_topic))
     ]
-    for text in refined(asker, questions, spec.refinements, f"{ledger}-refined"):
-        yield text if isinstance(text, Rejected) else row(spec.kind, user(text))
+    each = spec.per_topic * max(1, len(spec.refinements))
+    for number, text in enumerate(refined(asker, questions, spec.refinements, f"{ledger}-refined")):
+        about = topics[number // each].id
+        yield text if isinstance(text, Rejected) else row(spec.kind, user(text), made_from=(about,))

@@ -22,10 +22,10 @@ def write(spec: TwoTurn, prompts: Sequence[PromptRow], asker: Asker, ledger: str
         if not isinstance(history, Rejected)
     ]
     turns = asker.ask(asked, f"{ledger}-second")
-    for history in histories:
+    for prompt, history in zip(prompts, histories, strict=True):
         if isinstance(history, Rejected):
             yield history
             continue
         said = next(turns)
         turn = said if isinstance(said, Rejected) else user_turn(said, history)
-        yield turn if isinstance(turn, Rejected) else row(spec.kind, *history, turn)
+        yield turn if isinstance(turn, Rejected) else row(spec.kind, *history, turn, made_from=(prompt.id,))

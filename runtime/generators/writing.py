@@ -24,8 +24,10 @@ def write(spec: Writing, topics: Sequence[TopicRow], asker: Asker, ledger: str) 
         for (topic, kind, count), items in zip(wanted, found, strict=True)
         for number, item in enumerate(listed(items, count))
     ]
-    for text in refined(asker, requests, spec.refinements, f"{ledger}-refined"):
-        yield text if isinstance(text, Rejected) else row(spec.kind, user(text))
+    each = spec.per_topic * max(1, len(spec.refinements))
+    for number, text in enumerate(refined(asker, requests, spec.refinements, f"{ledger}-refined")):
+        about = topics[number // each].id
+        yield text if isinstance(text, Rejected) else row(spec.kind, user(text), made_from=(about,))
 
 
 def _types(spec: Writing, topic: TopicRow, seed: int) -> list[tuple[str, int]]:

@@ -55,6 +55,7 @@ def _dialogue(row: ResponseRow) -> DialogueRow:
         messages=messages,
         origin="model",
         answer_ids=row.response_ids,
+        made_from=(row.id,),
     )
 
 

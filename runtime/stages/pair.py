@@ -83,6 +83,7 @@ def _row(chosen: Judged, rejected: Judged, rewards: Mapping[str, float]) -> Pref
         rejected_ids=worst.response_ids,
         chosen_reward=rewards[best.id],
         rejected_reward=rewards[worst.id],
+        made_from=(best.id, worst.id),
     )
 
 
