@@ -20,8 +20,9 @@ Uniforms = Callable[[int], np.ndarray]
 # of 15 tokens and 25 new tokens, copying at 3/4 is as fast as at 1/2 and 9/10 within noise.
 _COMPACT_BELOW = 0.75
 
-# The nucleus is nearly always inside the 64 likeliest tokens; rows for which it is not are sorted whole.
-_FIRST_CANDIDATES = 64
+# The nucleus is nearly always inside the likeliest few tokens; rows for which it is not look at more, and at last at
+# all of them: of 48 rows of 49,152 tokens on one core of an AMD EPYC, 5 ms for 64, 24 for 1024, 193 for all.
+_CANDIDATES = (64, 1024)
 
 
 @dataclass(frozen=True)
@@ -178,12 +179,17 @@ def sample(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float, top_p: 
     if top_p >= 1:
         cumulative = probabilities_BV.double().cumsum(dim=-1)
         return _invert(cumulative, uniforms_B * cumulative[:, -1])
-    num_candidates = min(_FIRST_CANDIDATES, probabilities_BV.shape[1])
-    tokens_B, is_covered_B = _sample_nucleus(probabilities_BV, uniforms_B, num_candidates, top_p)
-    if not bool(is_covered_B.all()):
-        open_rows = (~is_covered_B).nonzero()[:, 0]
-        whole, _ = _sample_nucleus(probabilities_BV[open_rows], uniforms_B[open_rows], probabilities_BV.shape[1], top_p)
-        tokens_B[open_rows] = whole
+    vocab_size = probabilities_BV.shape[1]
+    tokens_B = torch.empty(len(uniforms_B), dtype=torch.int64, device=uniforms_B.device)
+    open_rows = torch.arange(len(uniforms_B), device=uniforms_B.device)
+    for num_candidates in (*_CANDIDATES, vocab_size):
+        found, is_covered = _sample_nucleus(
+            probabilities_BV[open_rows], uniforms_B[open_rows], min(num_candidates, vocab_size), top_p
+        )
+        tokens_B[open_rows] = found
+        open_rows = open_rows[~is_covered]
+        if len(open_rows) == 0:
+            break
     return tokens_B
 
 

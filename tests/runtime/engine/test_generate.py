@@ -111,8 +111,8 @@ def test_sampling_follows_the_distribution() -> None:
 
 def test_a_nucleus_wider_than_the_first_candidates_is_sorted_whole() -> None:
     torch.manual_seed(0)
-    logits = torch.randn(50, 300) * 0.1
-    for top_p in (0.5, 0.99):
+    logits = torch.randn(50, 3000) * 0.1
+    for top_p in (0.01, 0.2, 0.5, 0.99):
         found = sample(logits, torch.linspace(0, 0.999, 50, dtype=torch.float64), temperature=1.0, top_p=top_p)
         probabilities, order = logits.softmax(-1).sort(dim=-1, descending=True)
         inside = (probabilities.cumsum(-1) - probabilities) < top_p
