@@ -144,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     uses_store(probe)
     probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
 
+    trace = verb("trace", "say where a row comes from: topic, models, judges, scores; and which stages used it")
+    trace.add_argument("row", metavar="ROW", help="the id of a row, or a beginning of it")
+    uses_store(trace)
+    has_json(trace)
+
     serve = verb("serve", "serve a policy over HTTP, as OpenAI's API")
     serve.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the folder of an artifact that is a policy")
     serve.add_argument("--name", metavar="NAME", help="as clients call the model (the label of its stage)")
