@@ -80,15 +80,13 @@ def _stage(run: Run, first: bool, gradient_bytes: float, dtype_bytes: float) -> 
 
 
 def _under_way(run: Run, first: bool) -> float:
-    """Layers' worth of activations that are kept: on the first stage as many micro-batches as there are stages, and
-    (1 + (pp - 1) / (pp vpp)) times that where stages interleave; on the last stage one."""
+    """Layers' worth of activations that are kept, on the first stage or on the last: of as many forward passes of a
+    chunk as Megatron-core's schedule begins before the first backward pass, and one."""
     layout = run.layout
-    layers = run.model.num_layers / layout.pp
+    chunks = run.layout.pp if layout.vpp == 1 else 2 * (layout.pp - 1) + (layout.vpp - 1) * layout.pp + 1
     if not first:
-        return layers
-    many = min(layout.pp, run.micro_batches)
-    more = 1 + (layout.pp - 1) / (layout.pp * layout.vpp) if layout.vpp > 1 else 1.0
-    return layers * many * more
+        chunks = (layout.vpp - 1) * layout.pp + 1
+    return run.model.num_layers / (layout.pp * layout.vpp) * min(chunks, run.micro_batches * layout.vpp)
 
 
 def _layer_bytes(run: Run, dtype_bytes: float) -> float:
@@ -97,7 +95,16 @@ def _layer_bytes(run: Run, dtype_bytes: float) -> float:
     if run.recompute == "full":
         return dtype_bytes * model.hidden_size / _sequence_shards(run)
     residual = 4 * model.hidden_size / _sequence_shards(run)
-    return dtype_bytes * (residual + _inner(model) / tp)
+    kept = dtype_bytes * (residual + _inner(model) / tp)
+    return kept - _saved_by_fp8(run) if run.fp8 else kept
+
+
+def _saved_by_fp8(run: Run) -> float:
+    """Inputs of matrix products are kept in 8 bits: what norms give and what the MLP's activation makes. What attention
+    gives is kept in both forms, for its own backward pass and for the product that reads it."""
+    model, tp = run.model, run.layout.tp
+    width = model.num_attention_heads * model.head_dim
+    return 2 * model.hidden_size / _sequence_shards(run) + (model.ffn_hidden_size - width) / tp
 
 
 def _inner(model: ModelSpec) -> int:
