@@ -24,6 +24,9 @@ class Placement(Record):
     """Divide what lies between tensor-parallel layers along the sequence."""
     distributed_optimizer: bool = False
     """Divide the optimizer's state over data-parallel ranks."""
+    overlap: bool = True
+    """Reduce gradients while the backward pass goes on, and gather the parameters of a distributed optimizer while the
+    forward pass does."""
     recompute: Literal["none", "selective", "full"] = "none"
     """Activations computed again in the backward pass: none, those of core attention, or all of a layer."""
     shards: Count = 1

@@ -6,10 +6,13 @@ from pathlib import Path
 from compiler.schema.model import Layout, ModelSpec, Precision
 from runtime.engine.checkpoint import load_weights, save_weights
 from runtime.engine.model import Model, Regression, build
+from runtime.engine.parallel import Options
 
 SPEC = "model.json"
 WEIGHTS = "weights"
 TOKENIZER = "tokenizer"
+
+_NO_OPTIONS = Options()
 
 
 def read_model_spec(folder: Path) -> ModelSpec:
@@ -17,9 +20,16 @@ def read_model_spec(folder: Path) -> ModelSpec:
     return ModelSpec.model_validate_json((folder / SPEC).read_bytes())
 
 
-def open_policy(folder: Path, layout: Layout, precision: Precision, *, head: Regression | None = None) -> Model:
+def open_policy(
+    folder: Path,
+    layout: Layout,
+    precision: Precision,
+    *,
+    head: Regression | None = None,
+    options: Options = _NO_OPTIONS,
+) -> Model:
     """Builds the model of this artifact and loads its weights; with a head, the reward model's own."""
-    model = build(read_model_spec(folder), layout, precision, seed=0, head=head)
+    model = build(read_model_spec(folder), layout, precision, seed=0, head=head, options=options)
     load_weights(model, folder / WEIGHTS)
     return model
 

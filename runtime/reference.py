@@ -21,6 +21,7 @@ from runtime import store
 from runtime.context import Context
 from runtime.engine.logprobs import all_sequence_logprobs
 from runtime.engine.model import Model
+from runtime.engine.parallel import Options
 from runtime.pairs import Answer
 from runtime.policy import SPEC, WEIGHTS, open_policy
 
@@ -52,7 +53,13 @@ def reference_logprobs(
 
 def _compute(stage: Prefer, ctx: Context, policy: Model, answers: Sequence[Answer], pad_id: int) -> torch.Tensor:
     same = ctx.manifest.inputs[stage.reference].fingerprint == ctx.manifest.inputs[stage.init].fingerprint
-    model = policy if same else open_policy(ctx.input(stage.reference), ctx.placement.layout, stage.precision)
+    model = (
+        policy
+        if same
+        else open_policy(
+            ctx.input(stage.reference), ctx.placement.layout, stage.precision, options=Options.of(ctx.placement)
+        )
+    )
     rows, masks = [answer.token_ids for answer in answers], [answer.mask for answer in answers]
     return all_sequence_logprobs(model, rows, masks, group=2, pad_id=pad_id)
 

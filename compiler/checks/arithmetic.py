@@ -9,7 +9,7 @@ from compiler.checks.view import View, field_place
 from compiler.elaborate import ProgramStage
 from compiler.manifest import Placement
 from compiler.reading.tree import Place
-from compiler.schema.model import ModelSpec
+from compiler.schema.model import ModelSpec, Precision
 from compiler.stages import Stage
 from compiler.stages.adopt import Adopt
 from compiler.stages.prefer import Prefer
@@ -71,6 +71,14 @@ def _check_layout(view: View, at: ProgramStage, model: ModelSpec) -> None:
         _blame(view, at, "layout.vpp", "virtual pipeline stages need pp of at least 2")
     if at.placement.sequence_parallel and layout.tp == 1:
         _blame(view, at, "sequence_parallel", "needs tp of at least 2")
+    precision: Precision | None = getattr(at.stage, "precision", None)
+    fp8 = precision.fp8 if precision else None
+    if fp8 and fp8.param_gather and not at.placement.distributed_optimizer:
+        message = "FP8 parameters are gathered by a distributed optimizer"
+        hint = "placement: {distributed_optimizer: true}, or `param_gather: false`"
+        view.blame(at, "precision", message, "wrong-value", hint=hint)
+    if fp8 and fp8.bf16_first_layers + fp8.bf16_last_layers >= model.num_layers:
+        view.blame(at, "precision", f"none of the model's {model.num_layers} layers is left in FP8", "wrong-value")
 
 
 def _divisions(at: ProgramStage, model: ModelSpec) -> Iterator[_Division]:
@@ -100,8 +108,8 @@ def _check_batches(view: View, at: ProgramStage) -> None:
         elif micro and batch % (micro * dp):
             message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
             _blame(view, at, "micro_batch_size", message, related)
-        elif layout.vpp > 1 and micro and batch // (micro * dp) % layout.pp:
-            count = batch // (micro * dp)
+        elif layout.vpp > 1 and batch // ((micro or batch // dp) * dp) % layout.pp:
+            count = batch // ((micro or batch // dp) * dp)
             message = f"interleaving needs micro-batches in multiples of pp, {layout.pp}; this batch gives {count}"
             _blame(view, at, "layout.vpp", message, related)
 
@@ -118,6 +126,9 @@ def _check_use(view: View, at: ProgramStage) -> None:
     elif layout.dp > 1 and not isinstance(at.stage, Pretrain | Sft | Prefer | RewardModel):
         message = f"is {layout.dp}, but a stage of kind {kind} trains nothing: each rank would do the same work"
         view.blame(at, "placement.layout.dp", message, "wrong-value", hint="divide its rows with `shards`")
+    elif layout.cp > 1 and not isinstance(at.stage, Pretrain | Sft | Prefer | RewardModel):
+        message = f"is {layout.cp}, but only training divides its sequences, and a stage of kind {kind} trains nothing"
+        view.blame(at, "placement.layout.cp", message, "wrong-value", hint="divide its rows with `shards`")
 
 
 def _check_ramp(view: View, at: ProgramStage) -> None:

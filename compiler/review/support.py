@@ -12,8 +12,10 @@ from compiler.elaborate import ProgramStage
 from compiler.errors import Problem, SpecError, did_you_mean
 from compiler.graph import StageGraph
 from compiler.plan import Plan
+from compiler.planning.hardware import known_gpu
 from compiler.reading.tree import span
-from compiler.schema.cluster import SERVERS
+from compiler.schema.cluster import SERVERS, Cluster
+from compiler.schema.model import Precision
 from compiler.stages import Stage
 from compiler.stages.endpoint import Endpoint
 from compiler.stages.evaluate import Evaluate
@@ -27,12 +29,19 @@ _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 def check_runnable(plan: Plan, graph: StageGraph, *, told: Collection[str] = ()) -> None:
     """Raises SpecError with every stage that would run and cannot. `told`: models served where the environment says."""
+    stages = [graph.stage(planned.label) for planned in plan.to_run]
     problems = [
         Problem(stage.span, stage.path, f"{what} cannot be run by this version yet", "not-yet", _HINT)
-        for stage in (graph.stage(planned.label) for planned in plan.to_run)
+        for stage in stages
         for what in _missing(stage)
     ]
     problems += _unserved(plan, graph, {*plan.cluster.servers, *told})
+    message = f"FP8 needs GPUs that have it, and the cluster {plan.cluster.name} has none"
+    problems += [
+        Problem(stage.span, f"{stage.path}.precision.fp8", message, "wrong-value", _EMULATE)
+        for stage in stages
+        if _needs_fp8(stage.stage) and not _has_fp8(plan.cluster)
+    ]
     if problems:
         raise SpecError(problems)
 
@@ -50,6 +59,20 @@ def _unserved(plan: Plan, graph: StageGraph, servers: Collection[str]) -> Iterat
 _HINT = "it is checked, drawn, planned and rendered; `rung plan` shows the rest"
 
 
+_EMULATE = "`emulate: true` shows what the rounding does to a loss curve, on any machine"
+
+
+def _needs_fp8(stage: Stage) -> bool:
+    precision: Precision | None = getattr(stage, "precision", None)
+    return precision is not None and precision.fp8 is not None and not precision.fp8.emulate
+
+
+def _has_fp8(cluster: Cluster) -> bool:
+    """A GPU that the planner does not know may have it."""
+    known = known_gpu(cluster.gpu.name) if cluster.gpu else None
+    return cluster.gpu is not None and (known is None or known.peak_flops_8 > 0)
+
+
 def _missing(at: ProgramStage) -> Iterator[str]:
     stage = at.stage
     if not _has("stages", at.kind):
@@ -63,9 +86,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         yield "an exam with a grade"
     if isinstance(stage, RewardModel) and stage.responses is None:
         yield "a reward model that learns from ratings or preferences"
-    precision = getattr(stage, "precision", None)
-    if precision is not None and precision.fp8 is not None:
-        yield "FP8"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
     if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):

@@ -86,11 +86,17 @@ class _FP8(Record):
     bf16_first_layers: Annotated[int, Field(ge=0)]
     """First layers that stay in bf16."""
     bf16_last_layers: Annotated[int, Field(ge=0)]
-    """Layers at either end that stay in bf16."""
+    """Last layers that stay in bf16."""
     param_gather: bool
     """Keep parameters in FP8 and gather them so over data-parallel ranks."""
     emulate: bool
-    """Round as FP8 would and compute in the stage's dtype: shows a recipe's effect on machines without FP8."""
+    """Round as FP8 would, multiply in fp32 and go on in the stage's dtype: shows a recipe's effect without FP8."""
+
+    @model_validator(mode="after")
+    def _can_be_emulated(self) -> "_FP8":
+        if self.emulate and self.param_gather:
+            raise ValueError("what is emulated gathers no FP8 parameters: write `param_gather: false`")
+        return self
 
 
 class DelayedScaling(_FP8):
@@ -100,9 +106,15 @@ class DelayedScaling(_FP8):
     margin: Annotated[int, Field(ge=0)]
     """Powers of two kept free above the largest value."""
     amax_history: Count
-    """Steps looked back."""
+    """Steps looked back: on a GPU micro-batches, as Transformer Engine counts; emulated, optimizer steps."""
     amax_algorithm: Literal["max", "most_recent"]
     """What of the history counts."""
+
+    @model_validator(mode="after")
+    def _all_layers(self) -> "DelayedScaling":
+        if not self.emulate and self.bf16_first_layers + self.bf16_last_layers:
+            raise ValueError("delayed scaling is of all layers: write 0 `bf16_first_layers` and `bf16_last_layers`")
+        return self
 
 
 class TensorwiseScaling(_FP8):

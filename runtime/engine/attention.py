@@ -16,6 +16,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
+from runtime.engine import sequence
 from runtime.engine.packing import Packing
 
 # Forward and backward in fp32 on one core of an AMD EPYC (Zen 3, AVX2), 4 heads of 32 in 2 groups, torch 2.13,
@@ -31,7 +32,8 @@ class CoreAttention(nn.Module):
     """Softmax(q k^T / sqrt(D)) v, causal; named by the layer spec in place of Megatron's DotProductAttention.
 
     `attention_mask` is None for plain causal attention, else a tensor to add to the scores, [B, 1, L or 1, M], that
-    already says everything about who sees whom (generation over left-padded rows).
+    already says everything about who sees whom (generation over left-padded rows, documents in one row). With context
+    parallelism L are this rank's queries, and M the keys of all ranks in the order of the sequence.
     """
 
     def __init__(
@@ -46,9 +48,7 @@ class CoreAttention(nn.Module):
         **_: Any,
     ) -> None:
         super().__init__()
-        # An attention that sees only its own part of the sequence would be silently wrong (loss off by 7e-3).
-        if config.context_parallel_size > 1:
-            raise ValueError("context parallelism needs Transformer Engine's attention")
+        self.ranks = config.context_parallel_size
         self.scale = softmax_scale
 
     def forward(
@@ -67,10 +67,22 @@ class CoreAttention(nn.Module):
         if attention_bias is not None:
             raise ValueError("attention bias is not supported by the local attention")
         if packed_seq_params is None:
+            if self.ranks > 1:
+                # A rank's queries look at the keys of all ranks. If they looked at its own alone, the loss would be
+                # wrong (by 7e-3) without a word.
+                key_MBGD, value_MBGD = (sequence.joined(part, summed=True) for part in (key_MBGD, value_MBGD))
+                if attention_mask is None:
+                    num_keys = key_MBGD.shape[0]
+                    causal = _causal(num_keys, num_keys, query_LBND.dtype, query_LBND.device)
+                    attention_mask = sequence.divided(causal, 0)[None, None]
             return self._attend(query_LBND, key_MBGD, value_MBGD, attention_mask)
         if not isinstance(packed_seq_params, Packing) or attention_mask is not None:
             raise ValueError("the local attention takes a Packing alone, or a mask alone")
-        return packed_seq_params.attend(self._attend, query_LBND, key_MBGD, value_MBGD)
+        if self.ranks == 1:
+            return packed_seq_params.attend(self._attend, query_LBND, key_MBGD, value_MBGD)
+        # Sequences lie across ranks: each computes the attention of all, and keeps its own tokens'.
+        whole = (sequence.joined(part, summed=True) for part in (query_LBND, key_MBGD, value_MBGD))
+        return sequence.divided(packed_seq_params.attend(self._attend, *whole), 0)
 
     def _attend(
         self, query_LBND: Tensor, key_MBGD: Tensor, value_MBGD: Tensor, attention_mask: Tensor | None = None

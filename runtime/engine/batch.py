@@ -4,10 +4,11 @@ Shapes: B rows, L tokens of a row, S sequences: B where rows are padded, any num
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from runtime.engine.packing import Packing, packing
 
@@ -179,6 +180,25 @@ def _packed(
         loss_mask_BL=one_row(wanted, 0).float(),
         packing=packing(lengths, shared, group=group, num_padding=num_padding),
         extra={"lengths": torch.tensor(lengths), **(extra or {})},
+    )
+
+
+def lengthened(batch: Batch, length: int) -> Batch:
+    """With tokens on the right that nobody sees and that do not count."""
+    missing = length - batch.tokens_BL.shape[1]
+    if missing == 0:
+        return batch
+    tokens_BL, labels_BL, mask_BL = (
+        functional.pad(rows, (0, missing)) for rows in (batch.tokens_BL, batch.labels_BL, batch.loss_mask_BL)
+    )
+    documents_BL = None if batch.documents_BL is None else functional.pad(batch.documents_BL, (0, missing), value=-1)
+    return replace(
+        batch,
+        tokens_BL=tokens_BL,
+        labels_BL=labels_BL,
+        loss_mask_BL=mask_BL,
+        documents_BL=documents_BL,
+        packing=batch.packing and batch.packing.padded(missing),
     )
 
 

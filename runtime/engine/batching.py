@@ -78,6 +78,8 @@ class ContinuousBatch:
 
     def __post_init__(self) -> None:
         refuse_model(self.model)
+        if self.model.layout.pp > 1:
+            raise ValueError(f"rows cannot join a running batch on a pipeline (pp={self.model.layout.pp})")
         self.model.chunks[0].eval()
 
     def __len__(self) -> int:

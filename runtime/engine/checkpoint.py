@@ -23,9 +23,10 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save
 
+from runtime.engine import emulated
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model, unwrapped
-from runtime.engine.optimizer import Trainable
+from runtime.engine.optimizer import Trainable, settle
 
 _HEADS = ("output_layer.", "regression.")
 
@@ -61,33 +62,39 @@ def load_weights(model: Model, folder: Path, *, strict: bool = True, body_only: 
 
 def save_training(trainable: Trainable, folder: Path, *, step: int) -> None:
     """Writes weights, optimizer and the number of finished steps into `folder`. Called on every rank."""
-    weights = _weights(trainable.model)
+    settle(trainable)
+    weights = _weights(trainable.model, with_scales=True)
     with _appearing(folder) as partial, cuda_tensor_types():
         optimizer = trainable.optimizer.sharded_state_dict(weights, metadata=_metadata())
-        _save({**weights, "optimizer": optimizer, "step": step}, partial)
+        _save(
+            {**weights, "optimizer": optimizer, "fp8": emulated.sharded(trainable.model.chunks), "step": step}, partial
+        )
 
 
 def load_training(trainable: Trainable, folder: Path) -> int:
     """Reads what `save_training` wrote, in place, and returns the number of finished steps. Called on every rank."""
-    weights = _weights(trainable.model)
+    weights = _weights(trainable.model, with_scales=True)
     with cuda_tensor_types():
         optimizer = trainable.optimizer.sharded_state_dict(weights, is_loading=True, metadata=_metadata())
-        loaded = dist_checkpointing.load({**weights, "optimizer": optimizer}, str(folder))
+        state = {**weights, "optimizer": optimizer, "fp8": emulated.sharded(trainable.model.chunks)}
+        loaded = dist_checkpointing.load(state, str(folder))
         _put(trainable.model, loaded)
+        emulated.put(trainable.model.chunks, loaded["fp8"])
         trainable.optimizer.load_state_dict(loaded["optimizer"])
     return int(loaded["step"])
 
 
-def _weights(model: Model, *, with_head: bool = True) -> dict[str, Any]:
-    """Megatron's description of each tensor of this rank, by chunk. `_extra_state` (FP8 scaling histories, and None on
-    a CPU) is no weight."""
+def _weights(model: Model, *, with_head: bool = True, with_scales: bool = False) -> dict[str, Any]:
+    """Megatron's description of each tensor of this rank, by chunk. `_extra_state` (Transformer Engine's scales and
+    their histories, and None on a CPU) is no weight; training goes on with it."""
     state = {}
     for index, chunk in enumerate(model.chunks):
         entries = chunk.sharded_state_dict(metadata=_metadata())
         state[f"chunk{index}"] = {
             name: entry
             for name, entry in entries.items()
-            if not name.endswith("_extra_state") and (with_head or not entry.key.startswith(_HEADS))
+            if ((with_scales and model.config.fp8) or not name.endswith("_extra_state"))
+            and (with_head or not entry.key.startswith(_HEADS))
         }
     return state
 
@@ -103,6 +110,8 @@ def _metadata() -> dict[str, Any]:
     return {
         "dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True),
         "chained_optim_avoid_prefix": True,
+        # Every layout can read it: each tensor of the optimizer's state has the shape of its parameter.
+        "distrib_optim_sharding_type": "fully_reshardable",
     }
 
 

@@ -9,17 +9,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from compiler.schema.model import Layout, ModelSpec, Precision
+from runtime.engine.parallel import Options
+from runtime.engine.precision import megatron_fields, refuse_another_recipe, refuse_without_hardware
+
+_NO_OPTIONS = Options()
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def transformer_config(
-    spec: ModelSpec, layout: Layout, precision: Precision, *, sequence_parallel: bool = False
+    spec: ModelSpec, layout: Layout, precision: Precision, options: Options = _NO_OPTIONS
 ) -> TransformerConfig:
     """Refuses with ValueError what Megatron would only find out later, or never."""
     _refuse_indivisible(spec, layout)
-    if sequence_parallel and layout.tp == 1:
+    if options.sequence_parallel and layout.tp == 1:
         raise ValueError("sequence parallelism without tensor parallelism has no effect")
+    refuse_without_hardware(precision)
     on_gpu = torch.cuda.is_available()
     dtype = DTYPES[precision.dtype]
     activation = {
@@ -29,7 +34,7 @@ def transformer_config(
         "swiglu": functional.silu,
         "geglu": functional.gelu,
     }
-    return TransformerConfig(
+    config = TransformerConfig(
         num_layers=spec.num_layers,
         hidden_size=spec.hidden_size,
         ffn_hidden_size=spec.ffn_hidden_size,
@@ -53,12 +58,14 @@ def transformer_config(
         pipeline_model_parallel_size=layout.pp,
         virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
         context_parallel_size=layout.cp,
-        sequence_parallel=sequence_parallel,
+        sequence_parallel=options.sequence_parallel,
         pipeline_dtype=dtype,
-        # Micro-batches are padded to their own longest row, not to one length.
-        variable_seq_lengths=layout.pp > 1,
+        # Micro-batches are padded to their own longest row. Interleaved, megatron-core 0.16.1 waits for ever where it
+        # has to tell the lengths and there are as many micro-batches as stages; loop.py pads them to one length.
+        variable_seq_lengths=layout.pp > 1 and layout.vpp == 1,
         moe_token_dispatcher_type="alltoall",  # there are no experts, but Megatron refuses its default with the above
         **_pipeline_communication(layout),
+        **_RECOMPUTED[options.recompute],
         # The loss is a sum, divided once by the weight of the whole global batch (loop.py).
         calculate_per_token_loss=True,
         # initialize.py sets every weight from its name, so that all layouts start equal.
@@ -70,7 +77,18 @@ def transformer_config(
         masked_softmax_fusion=False,
         apply_rope_fusion=False,
         gradient_accumulation_fusion=False,
+        **megatron_fields(precision),
     )
+    refuse_another_recipe(config, precision)
+    config.emulated_fp8 = precision.fp8 if precision.fp8 and precision.fp8.emulate else None
+    return config
+
+
+_RECOMPUTED: dict[str, dict[str, Any]] = {
+    "none": {},
+    "selective": {"recompute_granularity": "selective", "recompute_modules": ["core_attn"]},
+    "full": {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1},
+}
 
 
 def _pipeline_communication(layout: Layout) -> dict[str, Any]:

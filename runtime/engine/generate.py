@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from megatron.core.inference.contexts.static_context import StaticInferenceContext
-from torch import Tensor
+from torch import Tensor, nn
 
-from runtime.engine.model import GPT, Model
+from runtime.engine import pipeline
+from runtime.engine.model import Model
 
 Uniforms = Callable[[int], np.ndarray]
 """row -> float64 [max_new_tokens] in [0, 1): one number for each position that the row may come to."""
@@ -64,9 +65,9 @@ def generate(
     A sampled token depends on the row's own uniform at that position and on its probabilities, not on its neighbours.
     """
     _refuse(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, uniforms=uniforms)
-    (chunk,) = model.chunks
-    was_training = chunk.training
-    chunk.eval()
+    was_training = model.chunks[0].training
+    for chunk in model.chunks:
+        chunk.eval()
     try:
         number, of = share
         for rows in plan_batches([len(prompt) for prompt in prompts], batch_size=batch_size)[number::of]:
@@ -75,10 +76,11 @@ def generate(
             batch = _Generation(model, rows, [prompts[row] for row in rows], max_new_tokens, end_id)
             noise = None if uniforms is None or temperature == 0 else np.stack([uniforms(row) for row in rows])
             with torch.no_grad():
-                _run(chunk, batch, temperature=temperature, top_p=top_p, noise=noise)
+                _run(model, batch, temperature=temperature, top_p=top_p, noise=noise)
             yield from (batch.completion(place) for place, row in enumerate(rows) if row not in done)
     finally:
-        chunk.train(was_training)
+        for chunk in model.chunks:
+            chunk.train(was_training)
 
 
 def plan_batches(lengths: Sequence[int], *, batch_size: int) -> list[list[int]]:
@@ -125,8 +127,8 @@ class _Generation:
         )
 
 
-def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, noise: np.ndarray | None) -> None:
-    device = next(chunk.parameters()).device
+def _run(model: Model, batch: _Generation, *, temperature: float, top_p: float, noise: np.ndarray | None) -> None:
+    device = next(model.chunks[0].parameters()).device
     # Several samples of one prompt read it once.
     places = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, batch.prompts)))}
     lengths = torch.tensor([len(prompt) for prompt in places])
@@ -142,7 +144,7 @@ def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, no
     open_rows = [True] * len(alive)
     for step in range(num_steps):
         mask = None if padding_B is None else _mask(padding_B, inputs.shape[1], longest + step)
-        logits_BV = chunk(inputs, None, mask, inference_context=context, runtime_gather_output=True)[:, -1].float()
+        logits_BV = _next_logits(model, inputs, mask, context)
         context.increment_sequence_len_offset(inputs.shape[1])
         context.enable_decode_mode()
         if step == 0 and len(places) < len(alive):
@@ -171,6 +173,18 @@ def _run(chunk: GPT, batch: _Generation, *, temperature: float, top_p: float, no
             noise_BT = None if noise_BT is None else noise_BT[columns]
             alive = [alive[column] for column in keep]
             open_rows = [True] * len(alive)
+
+
+def _next_logits(model: Model, inputs_BL: Tensor, mask: Tensor | None, context: StaticInferenceContext) -> Tensor:
+    """float32 [B, V] of the last token, on every rank."""
+
+    def run(chunk: nn.Module) -> Tensor:
+        outputs: Tensor = chunk(inputs_BL, None, mask, inference_context=context, runtime_gather_output=True)
+        return outputs[:, -1] if chunk.post_process else outputs
+
+    num_rows, num_tokens = inputs_BL.shape
+    hidden = (num_tokens, num_rows, model.spec.hidden_size)
+    return pipeline.forward_only(model, run, hidden=hidden, answer=(num_rows, model.spec.vocab_size))
 
 
 def sample(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float, top_p: float) -> Tensor:
@@ -253,7 +267,7 @@ def refuse_model(model: Model) -> None:
     """ValueError where this model cannot write text one token at a time."""
     if model.head is not None:
         raise ValueError("a model with a regression head cannot generate")
-    if len(model.chunks) > 1 or model.layout.pp > 1:
-        raise ValueError(f"generation does not run on a pipeline (pp={model.layout.pp}, vpp={model.layout.vpp})")
+    if model.layout.cp > 1:
+        raise ValueError(f"generation does not run with context parallelism (cp={model.layout.cp})")
     if model.config.sequence_parallel:
         raise ValueError("generation does not run with sequence parallelism: one token cannot be split")

@@ -16,7 +16,9 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
 
 from runtime.engine.attention import CachingSelfAttention, CoreAttention
+from runtime.engine.emulated import EmulatedColumnParallelLinear, EmulatedRowParallelLinear
 from runtime.engine.norm import Norm
+from runtime.engine.precision import layers_in_fp8
 
 
 def has_transformer_engine() -> bool:
@@ -30,37 +32,38 @@ def has_transformer_engine() -> bool:
     return True
 
 
-def block_spec(config: TransformerConfig, *, num_layers: int) -> Any:
-    """What GPTModel takes as `transformer_layer_spec`; `num_layers` is how many layers this chunk has."""
-    if has_transformer_engine():
+def block_spec(config: TransformerConfig, *, num_layers: int, first_layer: int) -> Any:
+    """What GPTModel takes as `transformer_layer_spec`; a chunk has `num_layers` of them, the first with that number."""
+    if has_transformer_engine() and config.emulated_fp8 is None:
         from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
 
         layer = get_gpt_layer_with_transformer_engine_spec(qk_layernorm=config.qk_layernorm)
-        if config.context_parallel_size == 1:
-            # torch's attention in place of Transformer Engine's, whose masks cannot say what generation over
-            # left-padded rows needs. Neither has weights, so checkpoints are the same.
-            layer.submodules.self_attention.module = CachingSelfAttention
-            layer.submodules.self_attention.submodules.core_attention = CoreAttention
+        # torch's attention in place of Transformer Engine's, whose masks cannot say what generation over left-padded
+        # rows, or several documents in a row, need. Neither has weights, so checkpoints are the same.
+        layer.submodules.self_attention.module = CachingSelfAttention
+        layer.submodules.self_attention.submodules.core_attention = CoreAttention
         return layer
-    return TransformerBlockSubmodules(layer_specs=[_local_layer(config)] * num_layers, layer_norm=Norm)
+    rounded = layers_in_fp8(config.emulated_fp8, config.num_layers) if config.emulated_fp8 else range(0)
+    layers = [_local_layer(config, in_fp8=first_layer + place in rounded) for place in range(num_layers)]
+    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=Norm)
 
 
-def _local_layer(config: TransformerConfig) -> ModuleSpec:
+def _local_layer(config: TransformerConfig, *, in_fp8: bool) -> ModuleSpec:
     head_norm = Norm if config.qk_layernorm else IdentityOp
+    column = EmulatedColumnParallelLinear if in_fp8 else ColumnParallelLinear
+    row = EmulatedRowParallelLinear if in_fp8 else RowParallelLinear
     attention = ModuleSpec(
         module=CachingSelfAttention,
         params={"attn_mask_type": AttnMaskType.causal},
         submodules=SelfAttentionSubmodules(
-            linear_qkv=ColumnParallelLinear,
+            linear_qkv=column,
             core_attention=CoreAttention,
-            linear_proj=RowParallelLinear,
+            linear_proj=row,
             q_layernorm=head_norm,
             k_layernorm=head_norm,
         ),
     )
-    feed_forward = ModuleSpec(
-        module=MLP, submodules=MLPSubmodules(linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear)
-    )
+    feed_forward = ModuleSpec(module=MLP, submodules=MLPSubmodules(linear_fc1=column, linear_fc2=row))
     return ModuleSpec(
         module=TransformerLayer,
         submodules=TransformerLayerSubmodules(

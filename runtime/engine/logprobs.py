@@ -1,6 +1,6 @@
 """What a model says about given rows, without gradients: log-probabilities, or values of a regression head.
 
-Shapes: B rows, L tokens, K outputs of the head. All ranks of a tensor-parallel group call these alike.
+Shapes: B rows, L tokens, K outputs of the head. All ranks call these alike, and get the same.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor, nn
 
+from runtime.engine import pipeline, sequence
 from runtime.engine.attention import document_mask
-from runtime.engine.batch import Batch, pack
+from runtime.engine.batch import Batch, lengthened, pack
 from runtime.engine.model import Model
 
 
@@ -77,42 +78,67 @@ def values(model: Model, batch: Batch) -> Tensor:
 
 
 def forward(model: Model, chunk: nn.Module, batch: Batch) -> Tensor:
-    """log p(label) [B, L], regression values [B, L, K], or the hidden states of a stage that is not the last.
+    """log p(label) [B, L'], regression values [B, L', K], or the hidden states of a stage that is not the last.
 
-    Log-probabilities of labels that do not count are not computed, and are 0.
+    Log-probabilities of labels that do not count are not computed, and are 0. L' are this context-parallel rank's
+    tokens of the padded batch; `pick` gives the objective whole rows again.
     """
+    whole = lengthened(batch, padded_length(model, batch.tokens_BL.shape[1]))
     mask = None
-    if batch.documents_BL is not None:
-        mask = document_mask(batch.documents_BL, model.config.params_dtype)
+    if whole.documents_BL is not None:
+        mask = document_mask(whole.documents_BL, model.config.params_dtype)
+    rows = (whole.tokens_BL, whole.labels_BL, whole.loss_mask_BL)
+    if sequence.ranks() > 1:
+        rows = (sequence.divided(rows[0], 1), sequence.divided(rows[1], 1), sequence.divided(rows[2], 1))
+        mask = None if mask is None else sequence.divided(mask, 2)
+    tokens_BL, labels_BL, loss_mask_BL = rows
     outputs: Tensor = chunk(
-        batch.tokens_BL,
+        tokens_BL,
         None,
         mask,
-        labels=batch.labels_BL if model.head is None else None,
-        loss_mask=batch.loss_mask_BL,
-        packed_seq_params=batch.packing and batch.packing.on(next(chunk.parameters()).device),
+        labels=labels_BL if model.head is None else None,
+        loss_mask=loss_mask_BL,
+        packed_seq_params=whole.packing and whole.packing.on(next(chunk.parameters()).device),
     )
     return outputs
 
 
 def pick(model: Model, outputs: Tensor, batch: Batch) -> Tensor:
-    """What an objective sees of them: log-probabilities as they are, of values those at the last token, [S, K]."""
+    """What an objective sees of them: log-probabilities [B, L], of values those at the last token, [S, K]."""
+    if sequence.ranks() > 1:
+        outputs = sequence.joined(outputs.transpose(0, 1), summed=False).transpose(0, 1)
     if model.head is None:
-        return outputs
+        return outputs[:, : batch.tokens_BL.shape[1]]
     if batch.packing is not None:
         return outputs[0, batch.packing.ends_S.to(outputs.device)].float()
     lengths_B = batch.extra["lengths"].to(outputs.device)
     return outputs[torch.arange(len(lengths_B), device=outputs.device), lengths_B - 1].float()
 
 
+def padded_length(model: Model, length: int) -> int:
+    """The next length that context-parallel and sequence-parallel ranks can divide."""
+    layout = model.layout
+    multiple = (2 * layout.cp if layout.cp > 1 else 1) * (layout.tp if model.config.sequence_parallel else 1)
+    return -(-length // multiple) * multiple
+
+
 def _forward_only(model: Model, batch: Batch) -> Tensor:
-    if len(model.chunks) > 1 or model.layout.pp > 1:
-        raise ValueError(f"a forward pass alone does not run on a pipeline (pp={model.layout.pp})")
-    (chunk,) = model.chunks
-    was_training = chunk.training
-    chunk.eval()
+    num_rows, length = batch.tokens_BL.shape
+    divided = model.layout.cp * (model.layout.tp if model.config.sequence_parallel else 1)
+    hidden = (padded_length(model, length) // divided, num_rows, model.spec.hidden_size)
+    num_sequences = num_rows if batch.packing is None else len(batch.packing.ends_S)
+    answer = (num_rows, length) if model.head is None else (num_sequences, model.head.num_outputs)
+
+    def run(chunk: nn.Module) -> Tensor:
+        outputs = forward(model, chunk, batch)
+        return pick(model, outputs, batch) if chunk.post_process else outputs
+
+    was_training = model.chunks[0].training
+    for chunk in model.chunks:
+        chunk.eval()
     try:
         with torch.no_grad():
-            return pick(model, forward(model, chunk, batch), batch)
+            return pipeline.forward_only(model, run, hidden=hidden, answer=answer)
     finally:
-        chunk.train(was_training)
+        for chunk in model.chunks:
+            chunk.train(was_training)

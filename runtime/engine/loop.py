@@ -18,13 +18,14 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor, nn
 
 from compiler.schema.training import Optimizer
-from runtime.engine.batch import Batch
+from runtime.engine import emulated
+from runtime.engine.batch import Batch, lengthened
 from runtime.engine.checkpoint import load_training, save_training
 from runtime.engine.cpu import cuda_tensor_types
-from runtime.engine.logprobs import forward, pick
+from runtime.engine.logprobs import forward, padded_length, pick
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput, Objective
-from runtime.engine.optimizer import Trainable, set_learning_rate, trainable
+from runtime.engine.optimizer import Trainable, set_learning_rate, settle, trainable
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,9 @@ class _StepFunction:
             num_tokens=sum(batch.tokens_BL.numel() for batch in batches),
             flops=sum(_flops(self.state.model, batch) for batch in batches),
         )
+        if self.state.model.layout.vpp > 1:
+            longest = max(batch.tokens_BL.shape[1] for batch in batches)
+            batches = [lengthened(batch, longest) for batch in batches]
         iterators: list[Iterator[Batch]] = [iter(batches) for _ in self.state.chunks]
         rows, length = batches[0].tokens_BL.shape
         self.forward_backward(
@@ -138,7 +142,7 @@ class _StepFunction:
             data_iterator=iterators if len(iterators) > 1 else iterators[0],
             model=list(self.state.chunks),
             num_microbatches=len(batches),
-            seq_length=length,
+            seq_length=padded_length(self.state.model, length),
             micro_batch_size=rows,
             forward_only=False,
         )
@@ -178,6 +182,7 @@ class _StepFunction:
         weight, self.num_tokens, self.flops, self.means = _global_means(self.sums)
         for chunk in chunks:
             chunk.scale_gradients(1.0 / weight)  # type: ignore[operator]
+        emulated.move_on(self.state.model.chunks)
 
 
 def _flops(model: Model, batch: Batch) -> float:
@@ -209,9 +214,10 @@ def _global_means(mine: _Sums) -> tuple[float, int, float, dict[str, float]]:
             for output in outputs
         ]
         sums = torch.tensor(rows, dtype=torch.float64).sum(dim=0)
-        counts = sums.new_tensor([mine.num_tokens, mine.flops]) / parallel_state.get_context_parallel_world_size()
+        counts = sums.new_tensor([mine.num_tokens, mine.flops])
         sums = torch.cat([counts, sums])
-        group = parallel_state.get_data_parallel_group(with_context_parallel=True)
+        # Context-parallel ranks all have the whole rows' sums.
+        group = parallel_state.get_data_parallel_group()
         if group.size() > 1:
             sums = sums.to(torch.cuda.current_device())
             dist.all_reduce(sums, group=group)
@@ -249,12 +255,15 @@ def _keep(state: Trainable, folder: Path, *, num_done: int) -> None:
 
 def _release(state: Trainable) -> None:
     """Leaves the model as it was before wrapping: no gradients, no hooks that keep the gradient buffer alive."""
+    settle(state)
     config = state.model.config
     config.finalize_model_grads_func = None
     config.no_sync_func = None
     for chunk in state.chunks:
         # Hooks and wrapper hold each other through autograd nodes, where Python's collector cannot see the circle.
         chunk.grad_accs.clear()  # type: ignore[union-attr,operator]
+        if chunk.use_forward_hook:
+            chunk.disable_forward_pre_hook(param_sync=False)  # type: ignore[operator]
         for parameter in chunk.parameters():
             parameter.grad = None
             del parameter.main_grad  # type: ignore[attr-defined]

@@ -10,14 +10,19 @@ from megatron.core.models.gpt import GPTModel
 from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 from megatron.core.transformer.utils import make_sharded_tensors_for_checkpoint
 from torch import Tensor, nn
 
 from compiler.schema.model import Layout, ModelSpec, Precision
+from runtime.engine import sequence
 from runtime.engine.config import transformer_config
 from runtime.engine.initialize import initialize
 from runtime.engine.layers import block_spec
+from runtime.engine.parallel import Options
 from runtime.engine.vocabulary import token_logprobs
+
+_NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Model:
     spec: ModelSpec
     layout: Layout
     precision: Precision
+    options: Options
     head: Regression | None
     """None is the language head."""
     config: Any
@@ -49,13 +55,13 @@ def build(
     *,
     seed: int,
     head: Regression | None = None,
-    sequence_parallel: bool = False,
+    options: Options = _NO_OPTIONS,
 ) -> Model:
     """Builds this rank's part of the model, with initial weights that depend on `seed` and `spec` only.
 
     Must be called inside `parallel.start` with the same layout.
     """
-    config = transformer_config(spec, layout, precision, sequence_parallel=sequence_parallel)
+    config = transformer_config(spec, layout, precision, options)
     num_chunks = layout.vpp
     layers_per_chunk = spec.num_layers // (layout.pp * layout.vpp)
     chunks = tuple(
@@ -65,7 +71,7 @@ def build(
     initialize(chunks, spec, seed=seed)
     if torch.cuda.is_available():
         chunks = tuple(chunk.cuda(torch.cuda.current_device()) for chunk in chunks)
-    return Model(spec=spec, layout=layout, precision=precision, head=head, config=config, chunks=chunks)
+    return Model(spec, layout, precision, options, head=head, config=config, chunks=chunks)
 
 
 def num_parameters(spec: ModelSpec, *, head: Regression | None = None) -> int:
@@ -96,7 +102,9 @@ class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
         last = parallel_state.is_pipeline_last_stage(ignore_virtual=False, vp_stage=vp_stage)
         super().__init__(
             config=config,
-            transformer_layer_spec=block_spec(config, num_layers=num_layers),
+            transformer_layer_spec=block_spec(
+                config, num_layers=num_layers, first_layer=get_transformer_layer_offset(config, vp_stage)
+            ),
             vocab_size=spec.vocab_size,
             max_sequence_length=spec.seq_length,
             pre_process=parallel_state.is_pipeline_first_stage(ignore_virtual=False, vp_stage=vp_stage),
@@ -117,11 +125,15 @@ class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
 
     def _preprocess(self, *args: Any, packed_seq_params: Any = None, **kwargs: Any) -> Any:
         """With a `Packing`, the angles of each token's place in its own sequence: [T, 1, 1, D]."""
-        found = super()._preprocess(*args, packed_seq_params=packed_seq_params, **kwargs)
         if packed_seq_params is None:
-            return found
-        hidden, angles, *rest = found
-        return (hidden, angles[packed_seq_params.positions_T], *rest)
+            return super()._preprocess(*args, packed_seq_params=None, **kwargs)
+        if sequence.ranks() == 1:
+            hidden, angles, *rest = super()._preprocess(*args, packed_seq_params=packed_seq_params, **kwargs)
+            return (hidden, angles[packed_seq_params.positions_T], *rest)
+        # Megatron gives a context-parallel rank the angles of its places in the row.
+        hidden, _, *rest = super()._preprocess(*args, packed_seq_params=None, **kwargs)
+        angles = self.rotary_pos_emb(packed_seq_params.max_seqlen_q, packed_seq=True)
+        return (hidden, angles[sequence.divided(packed_seq_params.positions_T, 0)], *rest)
 
     def _postprocess(self, hidden_states: Tensor, *args: Any, labels: Any, loss_mask: Any, **kwargs: Any) -> Tensor:
         """Where labels are left out by the mask, the output layer (half of a small model's work) leaves them out too.
@@ -133,7 +145,7 @@ class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here
         selects = self.post_process and labels is not None and loss_mask is not None
         if not selects or self.config.sequence_parallel or bool(loss_mask.all()):
             found = super()._postprocess(hidden_states, *args, **rest)
-            return found
+            return found * loss_mask.to(found) if selects else found
         counted = loss_mask.transpose(0, 1).reshape(-1).nonzero()[:, 0].to(hidden_states.device)
         wanted = hidden_states.reshape(-1, 1, hidden_states.shape[-1]).index_select(0, counted)
         rest["labels"] = labels.transpose(0, 1).reshape(1, -1).index_select(1, counted)

@@ -9,6 +9,7 @@ from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
 from torch import nn
 
 from compiler.schema.training import Optimizer
+from runtime.engine import distributed_optimizer
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model
 
@@ -26,10 +27,13 @@ class Trainable:
 
 def trainable(model: Model, record: Optimizer) -> Trainable:
     """Gradients are accumulated and reduced in float32; with bf16 weights the optimizer keeps float32 main weights."""
+    options = model.options
+    overlap = options.overlap and model.layout.dp * model.layout.cp > 1
     ddp_config = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
-        overlap_grad_reduce=torch.cuda.is_available(),
-        use_distributed_optimizer=False,
+        overlap_grad_reduce=overlap,
+        overlap_param_gather=overlap and options.distributed_optimizer,
+        use_distributed_optimizer=options.distributed_optimizer,
         check_for_nan_in_grad=False,  # the loop looks at the loss and the gradient norm itself
     )
     chunks = tuple(
@@ -47,8 +51,10 @@ def trainable(model: Model, record: Optimizer) -> Trainable:
         clip_grad=record.clip_grad,
         bf16=model.precision.dtype == "bf16",
         params_dtype=model.config.params_dtype,
-        use_distributed_optimizer=False,
+        use_distributed_optimizer=options.distributed_optimizer,
+        overlap_param_gather=ddp_config.overlap_param_gather,
     )
+    distributed_optimizer.mend()
     with cuda_tensor_types():
         optimizer = get_megatron_optimizer(config, list(chunks), use_gloo_process_groups=False)
     for group in optimizer.param_groups:
@@ -58,6 +64,13 @@ def trainable(model: Model, record: Optimizer) -> Trainable:
             # torch's AdamW in one pass over memory instead of ten: one CPU kernel for each parameter.
             group["fused"] = True
     return Trainable(model=model, chunks=chunks, optimizer=optimizer)
+
+
+def settle(trainable: Trainable) -> None:
+    """Every rank has the parameters of the last step: with overlap, their gathering waits for the next forward pass."""
+    for chunk in trainable.chunks:
+        if chunk.ddp_config.overlap_param_gather:  # type: ignore[union-attr]
+            chunk.start_param_sync(force_sync=True)  # type: ignore[operator]
 
 
 def set_learning_rate(optimizer: Any, rate: float) -> None:

@@ -51,6 +51,23 @@ class Packing(PackedSeqParams):  # type: ignore[misc]  # megatron carries no typ
         moved = {name: getattr(self, name).to(device) for name in _TENSORS}
         return replace(self, **moved, copies_C=(self.copies_C[0].to(device), self.copies_C[1].to(device)))
 
+    def padded(self, num_tokens: int) -> "Packing":
+        """The same with so many further tokens at the row's end, a sequence that nobody asks for."""
+        begin, places = len(self.positions_T), len(self.tokens_P)
+        more = torch.arange(num_tokens, device=self.positions_T.device)
+        longest: dict[str, Any] = {
+            name: max(getattr(self, name), num_tokens) for name in ("max_seqlen_q", "max_seqlen_kv")
+        }
+        return replace(
+            self,
+            **longest,
+            positions_T=torch.cat([self.positions_T, more]),
+            sequence_T=torch.cat([self.sequence_T, torch.zeros_like(more)]),
+            tokens_P=torch.cat([self.tokens_P, begin + more]),
+            homes_T=torch.cat([self.homes_T, places + more]),
+            groups=(*self.groups, (num_tokens, 1)),
+        )
+
     def attend(
         self,
         attention: Callable[[Tensor, Tensor, Tensor], Tensor],

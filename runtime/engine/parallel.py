@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,32 @@ import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
 from torch._C._distributed_c10d import FileStore, HashStore
 
+from compiler.manifest import Placement
 from compiler.schema.model import Layout
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the ranks of a layout share their work. Like the layout, it changes no result but in its rounding."""
+
+    sequence_parallel: bool = False
+    """Tensor-parallel ranks divide what lies between their layers along the sequence."""
+    distributed_optimizer: bool = False
+    """Data-parallel ranks divide the optimizer's state."""
+    overlap: bool = False
+    """Gradients are reduced, and parameters of a distributed optimizer gathered, while the next layers compute."""
+    recompute: Literal["none", "selective", "full"] = "none"
+    """Activations that the backward pass computes again: none, those of core attention, or all of a layer."""
+
+    @classmethod
+    def of(cls, placement: Placement) -> "Options":
+        """What a stage's placement says."""
+        return cls(
+            sequence_parallel=placement.sequence_parallel,
+            distributed_optimizer=placement.distributed_optimizer,
+            overlap=placement.overlap,
+            recompute=placement.recompute,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,9 +114,6 @@ def _refuse_impossible(layout: Layout, *, world_size: int) -> None:
         )
     if layout.vpp > 1 and layout.pp == 1:
         raise ValueError(f"vpp={layout.vpp} without pipeline parallelism has no effect; set vpp to 1 or pp above 1")
-    if layout.cp > 1 and not torch.cuda.is_available():
-        # Megatron's own local attention asserts here; an attention that ignores it would be silently wrong.
-        raise ValueError(f"cp={layout.cp} needs Transformer Engine's attention and so a GPU; set cp to 1")
 
 
 def _seed_everything(seed: int) -> None:

@@ -8,6 +8,7 @@ from runtime import losses
 from runtime.context import Context, Facts
 from runtime.engine.batch import Batch
 from runtime.engine.objective import LossOutput
+from runtime.engine.parallel import Options
 from runtime.pairs import Answer, Pairs, pair_logprobs
 from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.reference import reference_logprobs
@@ -29,7 +30,7 @@ def run(stage: Prefer, ctx: Context) -> Facts:
         return loss(stage.loss, pair_logprobs(logprobs_BL, batch))
 
     with joined(stage, ctx) as world:
-        model = open_policy(init, ctx.placement.layout, stage.precision)
+        model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
         reference = reference_logprobs(stage, ctx, model, answers, pad_id=tokenizer.pad_id)
         pairs = Pairs(answers, rewards, reference, tokenizer.pad_id)
         steps = epochs(stage, ctx, world, num_rows=len(rows), collate=pairs.batch)

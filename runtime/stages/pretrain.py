@@ -12,6 +12,7 @@ from runtime.engine.batch import Batch
 from runtime.engine.data import PretrainingSamples, Source, pretraining_samples
 from runtime.engine.model import Model, build
 from runtime.engine.objective import next_token
+from runtime.engine.parallel import Options
 from runtime.policy import open_policy, write_policy
 from runtime.stages.tokenize import PREFIX
 from runtime.tokenizer import ChatTokenizer
@@ -89,9 +90,11 @@ def _stretches(stage: Pretrain) -> list[_Stretch]:
 
 def _model(stage: Pretrain, ctx: Context) -> Model:
     if stage.init is not None:
-        return open_policy(ctx.input(stage.init), ctx.placement.layout, stage.precision)
+        return open_policy(
+            ctx.input(stage.init), ctx.placement.layout, stage.precision, options=Options.of(ctx.placement)
+        )
     assert stage.model is not None
-    return build(stage.model, ctx.placement.layout, stage.precision, seed=stage.seed)
+    return build(stage.model, ctx.placement.layout, stage.precision, seed=stage.seed, options=Options.of(ctx.placement))
 
 
 def _samples(

@@ -16,6 +16,7 @@ from runtime.engine.batch import Batch, pack_whole
 from runtime.engine.checkpoint import load_weights
 from runtime.engine.model import Model, build
 from runtime.engine.objective import LossOutput
+from runtime.engine.parallel import Options
 from runtime.losses.bradley_terry import bradley_terry
 from runtime.losses.regression import regression
 from runtime.policy import TOKENIZER, WEIGHTS, read_model_spec, write_policy
@@ -53,8 +54,8 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
         return _loss(values_BK, batch, pair_weight)
 
     with joined(stage, ctx) as world:
-        layout = ctx.placement.layout
-        model = build(read_model_spec(init), layout, stage.precision, seed=stage.seed, head=HEAD)
+        layout, options = ctx.placement.layout, Options.of(ctx.placement)
+        model = build(read_model_spec(init), layout, stage.precision, seed=stage.seed, head=HEAD, options=options)
         load_weights(model, init / WEIGHTS, body_only=True)
         steps = epochs(stage, ctx, world, num_rows=len(training), group=2, collate=collate_pairs)
         curve = fit(stage, ctx, model, steps, objective)

@@ -7,6 +7,7 @@ from compiler.stages.sft import Sft
 from runtime.context import Context, Facts
 from runtime.engine.batch import Batch, pack
 from runtime.engine.objective import next_token
+from runtime.engine.parallel import Options
 from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
@@ -25,7 +26,7 @@ def run(stage: Sft, ctx: Context) -> Facts:
         return pack(ids, masks, pad_id=tokenizer.pad_id)
 
     with joined(stage, ctx) as world:
-        model = open_policy(init, ctx.placement.layout, stage.precision)
+        model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
         steps = epochs(stage, ctx, world, num_rows=len(rows), collate=collate)
         curve = fit(stage, ctx, model, steps, next_token)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)

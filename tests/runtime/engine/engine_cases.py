@@ -11,7 +11,9 @@ from compiler.schema.model import Layout, ModelSpec, Precision
 from compiler.schema.training import Optimizer
 from runtime.engine.batch import Batch, pack
 from runtime.engine.model import Model, Regression, build
+from runtime.engine.parallel import Options
 
+NO_OPTIONS = Options()
 FP32, BF16 = Precision(dtype="fp32"), Precision(dtype="bf16")
 
 # Nemotron-4: LayerNorm1P, squared ReLU, grouped queries, half of the channels rotated, no biases, untied.
@@ -50,8 +52,9 @@ def make(
     seed: int = 3,
     head: Regression | None = None,
     layout: Layout | None = None,
+    options: Options = NO_OPTIONS,
 ) -> Model:
-    return build(spec, layout or Layout(), precision, seed=seed, head=head)
+    return build(spec, layout or Layout(), precision, seed=seed, head=head, options=options)
 
 
 def perturb(model: Model) -> Model:
