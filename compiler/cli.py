@@ -124,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     resume = verb("resume", "go on with a run that was interrupted or failed")
     cancel = verb("cancel", "cancel a run on Slurm, or a stage of it and what needs it")
     watch = verb("watch", "show the state of a run's stages until it has ended")
+    watch.add_argument(
+        "--html",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="as a page, too: written to FILE again and again, or served on 127.0.0.1",
+    )
     status = verb("status", "show the state of a run's stages")
     logs = verb("logs", "print the log of a stage")
     report = verb("report", "print the ladder of a run and where its HTML report lies")
