@@ -43,8 +43,13 @@ class Asker(NamedTuple):
 
     def ask(self, questions: Iterable[Question], ledger: str) -> Iterator[str | Rejected]:
         """The answer to each question, in order."""
+        for found in self.complete(questions, ledger):
+            yield found if isinstance(found, Rejected) else found.text.strip()
+
+    def complete(self, questions: Iterable[Question], ledger: str) -> Iterator[Completion | Rejected]:
+        """The same with tokens."""
         requests = (Request(one.key, one.messages, self.sampling, self.seed) for one in questions)
-        return map(_said, self.model.ask(requests, ledger=ledger))
+        return map(_usable, self.model.ask(requests, ledger=ledger))
 
     def ask_lists(self, questions: Sequence[Question], ledger: str) -> list[tuple[str, ...] | Rejected]:
         """The list that each answer is. One that is no plain list is shown to the model again, to be written as one;
@@ -67,12 +72,12 @@ class Asker(NamedTuple):
         return [found[number] for number in range(len(questions))]
 
 
-def _said(completion: Completion) -> str | Rejected:
+def _usable(completion: Completion) -> Completion | Rejected:
     if completion.rejected:
         return Rejected(completion.rejected)
     if not completion.finished:
         return Rejected(CUT_OFF)
-    return completion.text.strip() or Rejected(EMPTY)
+    return completion if completion.text.strip() else Rejected(EMPTY)
 
 
 def _checked(said: str | Rejected, answer: str) -> tuple[str, ...] | Rejected:
