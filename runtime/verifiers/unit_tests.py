@@ -15,6 +15,7 @@ from runtime.tasks.base import Verdict
 from runtime.verifiers import verdict
 
 _BLOCK = re.compile(r"^ {0,3}```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^ {0,3}```|\Z)", re.DOTALL | re.MULTILINE)
+_TO_START = sandbox.Limits(seconds=6, cpu_seconds=2)
 _PYTHON = ("", "python", "python3", "py")
 
 _HARNESS = """
@@ -70,16 +71,26 @@ def verify(check: Mapping[str, Any], response: str) -> Verdict:
 def program(check: Mapping[str, Any], response: str) -> str:
     """The program that a response means: the block of code that defines the function asked for, or the longest; what
     only goes on with the beginning that it was given is put behind it."""
-    blocks = [code for language, code in _BLOCK.findall(response) if language.lower() in _PYTHON]
+    written = [code for language, code in blocks(response) if language in _PYTHON]
     entry, before = check.get("entry_point"), check.get("before", "")
     defined = re.compile(rf"^\s*(?:async\s+)?def\s+{re.escape(entry)}\b", re.MULTILINE) if entry else None
-    fitting = [code for code in blocks if defined is None or defined.search(code)] or blocks or [response]
+    fitting = [code for code in written if defined is None or defined.search(code)] or written or [response]
     code = fitting[0] if defined else max(fitting, key=len)
     if defined is not None and not defined.search(code):
         return f"{before}{code}"
     # Imports that the beginning has are needed by whoever writes the function anew.
     imports = "\n".join(re.findall(r"^(?:from|import)\s.+$", before, re.MULTILINE)) if defined else before
     return f"{imports}\n{code}"
+
+
+def blocks(response: str) -> list[tuple[str, str]]:
+    """(language in small letters, code) of each fenced block; the last one may lack its end."""
+    return [(language.lower(), code) for language, code in _BLOCK.findall(response)]
+
+
+def runs(code: str) -> bool:
+    """Whether the program can be started and ends by itself without an error."""
+    return run_tests(code, ["pass"], _TO_START) == [True]
 
 
 def run_tests(code: str, tests: list[str], limits: sandbox.Limits = sandbox.Limits()) -> list[bool]:  # noqa: B008
