@@ -84,8 +84,8 @@ def _missing(at: ProgramStage) -> Iterator[str]:
             yield f"{room[:-1]} {kind!r}"
     if isinstance(stage, Evaluate) and stage.grade is not None:
         yield "an exam with a grade"
-    if isinstance(stage, RewardModel) and stage.responses is None:
-        yield "a reward model that learns from ratings or preferences"
+    if isinstance(stage, RewardModel) and stage.preferences is not None:
+        yield "a reward model that learns from preferences"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
     if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):

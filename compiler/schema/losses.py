@@ -83,7 +83,8 @@ class Regression(Record):
 
     kind: Literal["regression"]
     bradley_terry_weight: NonNegative
-    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, beside the regression; the report's is 0."""
+    """Weight of -log sigmoid(r_c - r_l) over pairs of one prompt, on helpfulness, or on correctness where that is all
+    that was rated, beside the regression; the report's is 0."""
 
 
 class BradleyTerry(Record):

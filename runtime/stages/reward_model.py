@@ -1,14 +1,15 @@
 """reward_model: regression on HelpSteer's attributes from the hidden state at the last token."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import torch
 
-from compiler.artifacts import ATTRIBUTES, ResponseRow, ScoreRow
+from compiler.artifacts import ATTRIBUTES, RatingRow, ResponseRow, ScoreRow
 from compiler.schema.losses import Regression
 from compiler.stages.reward_model import RewardModel
 from runtime.context import Context, Facts
@@ -18,7 +19,7 @@ from runtime.engine.model import Model, build
 from runtime.engine.objective import LossOutput
 from runtime.engine.parallel import Options
 from runtime.losses.bradley_terry import bradley_terry
-from runtime.losses.regression import regression
+from runtime.losses.regression import UNRATED, regression
 from runtime.policy import TOKENIZER, WEIGHTS, read_model_spec, write_policy
 from runtime.randomness import uniforms
 from runtime.rewards import CALIBRATION, HEAD, attributes, pair_accuracy
@@ -33,6 +34,7 @@ class _Example:
     family: str
     token_ids: tuple[int, ...]
     targets: tuple[float, ...]
+    """In the order of ATTRIBUTES; UNRATED where nobody gave one."""
 
 
 def run(stage: RewardModel, ctx: Context) -> Facts:
@@ -79,18 +81,30 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
 
 
 def _examples(stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer) -> list[_Example]:
-    if stage.responses is None or stage.scores is None:
-        raise NotImplementedError("a reward model that learns from ratings or preferences")
-    scores = {row.response_id: row for row in read_rows(ctx.input(stage.scores), ScoreRow)}
+    """An attribute that nobody gave stays UNRATED; a response without any has nothing to teach, and is an error."""
     examples = []
-    for row in read_rows(ctx.input(stage.responses), ResponseRow):
-        given = scores[row.id].attributes
-        missing = [name for name in ATTRIBUTES if name not in given]
-        if missing:
-            raise ValueError(f"response {row.id} has no {', '.join(missing)}: its judge must give all five attributes")
-        ids = (*tokenizer.encode_prompt(row.messages), *tokenizer.answer_ids(row.response, row.response_ids))
-        examples.append(_Example(row.prompt_id, row.family, ids, tuple(given[name] for name in ATTRIBUTES)))
+    for row, answer_ids, given in _rated_answers(stage, ctx, tokenizer):
+        if not given:
+            raise ValueError(f"response {row.id} has none of the attributes {', '.join(ATTRIBUTES)}")
+        ids = (*tokenizer.encode_prompt(row.messages), *answer_ids)
+        targets = tuple(given.get(name, UNRATED) for name in ATTRIBUTES)
+        examples.append(_Example(row.prompt_id, row.family, ids, targets))
     return examples
+
+
+def _rated_answers(
+    stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer
+) -> Iterator[tuple[RatingRow | ResponseRow, Sequence[int], Mapping[str, float]]]:
+    """(row, tokens of its answer, its attributes)"""
+    if stage.ratings is not None:
+        for rating in read_rows(ctx.input(stage.ratings), RatingRow):
+            yield rating, tokenizer.encode_answer(rating.response), rating.attributes
+        return
+    if stage.responses is None or stage.scores is None:
+        raise NotImplementedError("a reward model that learns from preferences")
+    scores = {row.response_id: row for row in read_rows(ctx.input(stage.scores), ScoreRow)}
+    for row in read_rows(ctx.input(stage.responses), ResponseRow):
+        yield row, tokenizer.answer_ids(row.response, row.response_ids), scores[row.id].attributes
 
 
 def _adjacent_pairs(examples: Sequence[_Example]) -> list[tuple[_Example, _Example]]:
@@ -112,15 +126,19 @@ def _collate(rows: Sequence[_Example], pad_id: int) -> Batch:
 
 
 def _loss(values_BK: torch.Tensor, batch: Batch, pair_weight: float) -> LossOutput:
-    """Squared error of the five attributes; with a weight, Bradley-Terry on helpfulness over pairs of one prompt."""
+    """Squared error of the rated attributes; with a weight, Bradley-Terry over pairs of one prompt, on helpfulness, or
+    on correctness where helpfulness is not rated."""
     targets_BK = batch.extra["targets"]
     errors_B = regression(values_BK, targets_BK)
     loss = errors_B.sum()
     metrics = {"squared_error": errors_B.sum().detach()}
     if pair_weight:
-        gap_P = values_BK[0::2, 0] - values_BK[1::2, 0]
-        sign_P = torch.sign(targets_BK[0::2, 0] - targets_BK[1::2, 0]) * batch.extra["same_prompt"][0::2]
-        # Pairs that are equally helpful, or of two prompts, have sign 0 and teach nothing here.
+        rated_PK = (targets_BK[0::2] != UNRATED) & (targets_BK[1::2] != UNRATED)
+        leading_P = torch.where(rated_PK[:, 0], 0, 1)[:, None]
+        gaps_PK, true_PK = (values[0::2] - values[1::2] for values in (values_BK, targets_BK))
+        gap_P = gaps_PK.gather(1, leading_P)[:, 0]
+        sign_P = torch.sign((true_PK * rated_PK).gather(1, leading_P)[:, 0]) * batch.extra["same_prompt"][0::2]
+        # Pairs that are equally good, or of two prompts, have sign 0 and teach nothing here.
         pair_losses_P = bradley_terry(gap_P * sign_P, torch.zeros_like(gap_P)) * sign_P.abs()
         loss = loss + pair_weight * 2 * pair_losses_P.sum()
     return LossOutput(loss_sum=loss, weight=float(len(values_BK)), metrics=metrics)
@@ -139,10 +157,14 @@ def _calibrate(model: Model, examples: Sequence[_Example], pad_id: int, rows_at_
         }
         for rows in by_prompt.values()
         for one, other in combinations(rows, 2)
-        if examples[one].targets != examples[other].targets
+        if examples[one].targets != examples[other].targets and _rated(examples[one]) == _rated(examples[other])
     ]
     errors = [
-        sum((a - b) ** 2 for a, b in zip(row.targets, numbers, strict=True)) / len(ATTRIBUTES)
+        fmean((true - value) ** 2 for true, value in zip(row.targets, numbers, strict=True) if true != UNRATED)
         for row, numbers in zip(examples, predicted, strict=True)
     ]
     return {"mse": sum(errors) / max(1, len(errors)), "pairs": pairs}
+
+
+def _rated(example: _Example) -> list[bool]:
+    return [target != UNRATED for target in example.targets]
