@@ -36,6 +36,8 @@ NUM_STEPS = 3
 SPECS = {
     "nemotron": NEMOTRON.model_copy(update={"num_layers": 4}),
     "llama": LLAMA.model_copy(update={"num_layers": 4}),
+    # Qwen's parts: biases of queries, keys and values, norms of heads, which every rank holds and each rank's heads move.
+    "qwen": LLAMA.model_copy(update={"num_layers": 4, "activation": "geglu", "qkv_bias": True, "qk_norm": True}),
 }
 # With an epsilon far above every gradient, Adam's update is the gradient times a constant: weights after some steps
 # tell all gradients, element by element, where Adam's own updates are of one size whatever the gradient.
@@ -67,6 +69,8 @@ CASES = {
     "tp2-sequence": Case(Layout(tp=2), SEQUENCE, tasks=("next_token", "regression", "packed")),
     "tp2-sequence-recompute": Case(Layout(tp=2), replace(SEQUENCE, recompute="full")),
     "tp2-sequence-llama": Case(Layout(tp=2), SEQUENCE, "llama"),
+    "tp2-qwen": Case(Layout(tp=2), spec="qwen"),
+    "tp2-sequence-qwen": Case(Layout(tp=2), SEQUENCE, "qwen"),
     "tp2-sequence-bf16": Case(Layout(tp=2), SEQUENCE, precision=BF16),
     "dp2": Case(Layout(dp=2), tasks=("next_token", "packed")),
     "dp2-overlap": Case(Layout(dp=2), OVERLAP),
