@@ -36,7 +36,7 @@ NUM_STEPS = 3
 SPECS = {
     "nemotron": NEMOTRON.model_copy(update={"num_layers": 4}),
     "llama": LLAMA.model_copy(update={"num_layers": 4}),
-    # Qwen's parts: biases of queries, keys and values, norms of heads, which every rank holds and each rank's heads move.
+    # Biases of queries, keys and values; norms of heads, which every rank holds and each rank's heads move.
     "qwen": LLAMA.model_copy(update={"num_layers": 4, "activation": "geglu", "qkv_bias": True, "qk_norm": True}),
 }
 # With an epsilon far above every gradient, Adam's update is the gradient times a constant: weights after some steps
