@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,14 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _files(recipe: Path, like: str) -> Mapping[Path, str]:
-    """The recipe first, then the files that it uses, which are laid beside it."""
+    """The recipe first, then the files that it uses and those that it adopts, which are laid beside it."""
     if like == LAPTOP:
         return {recipe: template_text("init/laptop.yaml").replace("THIS_FILE", str(recipe))}
     shipped = RECIPES / f"{like}.yaml"
     text = shipped.read_text(encoding="utf-8")
-    line = next((line for line in text.splitlines() if line.startswith("use:")), "use: []")
-    used = [name.strip() for name in line.partition("[")[2].partition("]")[0].split(",") if name.strip()]
-    beside = {name: Path(name).name for name in used}
+    lists = re.findall(r"(?:^use|\bfiles): \[([^\]]*)\]", text, re.MULTILINE)
+    named = {name.strip(): shipped.parent / name.strip() for names in lists for name in names.split(",")}
+    beside = {name: Path(name).name for name, file in named.items() if file.is_file()}
     for name, plain in beside.items():
         text = text.replace(name, plain)
     head = f"# yaml-language-server: $schema=./{SCHEMA}\n"

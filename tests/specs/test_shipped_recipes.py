@@ -1,5 +1,7 @@
 """Every shipped recipe compiles, and its prompts are disjoint where they must be."""
 
+import json
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -12,11 +14,14 @@ from compiler.graph import StageGraph
 from compiler.pipeline import compile_graph, compile_plan
 from compiler.plan import make_plan, plan_json
 from compiler.planning.inventory import EMPTY
+from compiler.schema.generators import InstructionFollowing
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.pretrain import Pretrain
 from compiler.stages.prompts import Prompts
 from compiler.stages.reward_model import RewardModel
+from compiler.stages.split import Split
 from runtime.generators.tasks import draw_prompts
+from runtime.splits import part_of
 
 SPECS = Path(__file__).parents[2] / "specs"
 RECIPES = sorted((SPECS / "experiments").glob("*.yaml"))
@@ -174,3 +179,20 @@ def test_a_layout_that_the_cluster_cannot_hold_is_refused_where_it_is_written(tm
     messages = [str(problem) for problem in error.value.problems]
     assert any("takes 6,144 GPUs, but one-node has 8" in message for message in messages)
     assert any("has no server of 'mistralai/Mixtral-8x7B-Instruct-v0.1'" in message for message in messages)
+
+
+def test_smollm2_examines_rates_and_trains_on_other_requests() -> None:
+    """Not only other instructions: a request that the policy has learnt an answer to is not asked in the exam."""
+    graph = compile_graph(SPECS / "experiments" / "smollm2-135m.yaml", [])
+    stages = [graph.stage(label).stage for label in graph.order()]
+    instructed = [stage for stage in stages if isinstance(stage, Prompts)]
+    assert {part for stage in instructed for part in stage.parts} == {"evaluation", "reward", "training"}
+    for stage in instructed:
+        assert isinstance(stage.generator, InstructionFollowing)
+        requests = graph.stage(stage.generator.prompts).stage
+        assert isinstance(requests, Split)
+        assert (requests.parts, requests.split) == (stage.parts, stage.split)
+    lines = (SPECS / "data" / "requests.jsonl").read_text().splitlines()
+    split = instructed[0].split
+    parts = Counter(part_of(split, json.loads(line)["request"]) for line in lines)
+    assert min(parts.values()) >= 30
