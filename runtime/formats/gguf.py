@@ -62,18 +62,19 @@ def open_weights(files: Sequence[Path]) -> PlainWeights:
     if kind not in _ACTIVATIONS:
         raise ValueError(f"{files[0].name} is of architecture {kind!r}; readable are {', '.join(_ACTIVATIONS)}")
     tensors = {_plain(tensor.name): tensor for tensor in reader.tensors if tensor.name != _STRETCH}
-    stretched = any(tensor.name == _STRETCH for tensor in reader.tensors)
-    said = _said(reader, kind, tensors)
+    stretched = [tensor for tensor in reader.tensors if tensor.name == _STRETCH]
+    try:
+        said = _said(reader, kind, tensors)
+    except (TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"{files[0].name} is damaged, or differs from layer to layer: {error}") from None
     undo = _undoing(kind, said)
     shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}
 
     def read(name: str) -> Tensor:
-        found = tensors[name]
-        return undo(name, torch.from_numpy(np.array(dequantize(found.data, found.tensor_type), dtype=np.float32)))
+        return undo(name, torch.from_numpy(_values(tensors[name])))
 
     if stretched:
-        factors = next(tensor for tensor in reader.tensors if tensor.name == _STRETCH)
-        said["rotary_scaling"] = float(np.max(dequantize(factors.data, factors.tensor_type)))
+        said["rotary_scaling"] = float(np.max(_values(stretched[0])))
     return PlainWeights(said, shapes, read)
 
 
@@ -81,6 +82,13 @@ def entry(reader: GGUFReader, name: str, otherwise: Any = None) -> Any:
     """One entry of the metadata as a Python value."""
     field = reader.get_field(name)
     return otherwise if field is None else field.contents()
+
+
+def _values(tensor: ReaderTensor) -> np.ndarray:
+    try:
+        return np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+    except NotImplementedError:
+        raise ValueError(f"{tensor.name} is quantised as {tensor.tensor_type.name}, which cannot be undone") from None
 
 
 def _said(reader: GGUFReader, kind: str, tensors: Mapping[str, ReaderTensor]) -> dict[str, Any]:

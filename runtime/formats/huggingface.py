@@ -50,7 +50,10 @@ def open_weights(files: Sequence[Path]) -> PlainWeights:
             if name in places:
                 raise ValueError(f"{name} is in {places[name].name} and in {shard.name}")
             places[name], shapes[name] = shard, shape
-    said = _said(_read_config(configs[0]))
+    try:
+        said = _said(_read_config(configs[0]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{CONFIG} is damaged: {type(error).__name__}: {error}") from None
     if said["tie_embeddings"]:
         # Some programs write the tied matrix under both names.
         shapes.pop("lm_head.weight", None)

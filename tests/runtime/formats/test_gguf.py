@@ -5,6 +5,7 @@ from typing import Any
 
 import gguf
 import pytest
+import torch
 from checkpoints import SHAPES, logits, ours, some_tokens, their_logits, theirs
 from torch import Tensor
 
@@ -40,6 +41,14 @@ def as_llama_cpp_writes(spec: ModelSpec, kind: str, name: str, tensor: Tensor) -
     return tensor
 
 
+def stretching(spec: ModelSpec) -> Tensor:
+    """What llama.cpp's converter writes of Llama 3's RoPE: by how much each wavelength is stretched."""
+    assert spec.rotary_scaling is not None
+    wavelengths = 2 * torch.pi * spec.rotary_base ** (torch.arange(0, spec.head_dim, 2) / spec.head_dim)
+    smooth = ((8192 / wavelengths - 1) / 3).clamp(0, 1)
+    return 1 / ((1 - smooth) / spec.rotary_scaling + smooth)
+
+
 def write(spec: ModelSpec, kind: str, model: Any, file: Path) -> None:
     writer = gguf.GGUFWriter(file, kind)
     writer.add_block_count(spec.num_layers)
@@ -52,6 +61,8 @@ def write(spec: ModelSpec, kind: str, model: Any, file: Path) -> None:
     writer.add_rope_dimension_count(int(spec.head_dim * spec.rotary_percent))
     writer.add_rope_freq_base(float(spec.rotary_base))
     (writer.add_layer_norm_eps if kind == "nemotron" else writer.add_layer_norm_rms_eps)(spec.norm_epsilon)
+    if spec.rotary_scaling is not None:
+        writer.add_tensor("rope_freqs.weight", stretching(spec).numpy())
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and spec.tie_embeddings:
             continue
@@ -68,10 +79,10 @@ def write(spec: ModelSpec, kind: str, model: Any, file: Path) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "nemotron"])
-def test_a_gguf_file_has_the_logits_of_the_model_that_it_was_made_from(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llama", "llama 3", "qwen2", "qwen3", "nemotron"])
+def test_a_gguf_file_has_the_logits_of_the_model_that_it_was_made_from(name: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    spec = SHAPES[kind]
+    spec, kind = SHAPES[name], name.split()[0]
     model = theirs(config_of(spec, dtype="float32", end_id=2, pad_id=0))
     write(spec, kind, model, tmp_path / "model.gguf")
     tokens = some_tokens(spec)

@@ -92,6 +92,11 @@ def _change(folder: Path, **changes: torch.Tensor | None) -> None:
     save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, file)
 
 
+def _configure(folder: Path, **changes: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
 _QUERY = "model.layers.0.self_attn.q_proj.weight"
 
 
@@ -110,6 +115,10 @@ _QUERY = "model.layers.0.self_attn.q_proj.weight"
         (lambda folder: _change(folder, **{_QUERY: torch.full((64, 64), float("nan"))}), "infinities or NaN"),
         (lambda folder: (folder / "config.json").write_text("[" * 100_000), "no JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "mamba"}'), "model_type 'mamba'"),
+        (lambda folder: _configure(folder, rms_norm_eps=None), "config.json is damaged"),
+        (lambda folder: _configure(folder, num_hidden_layers="two"), "num_hidden_layers is 'two', which is no count"),
+        (lambda folder: _configure(folder, rope_scaling={"type": "linear", "factor": 2.0}), "cannot stretch RoPE"),
+        (lambda folder: _configure(folder, layer_types=["sliding_attention"] * 2), "a sliding window"),
         (lambda folder: (folder / "config.json").unlink(), "must name one config.json"),
     ],
 )
