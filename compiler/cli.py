@@ -4,6 +4,7 @@ Verbs stop after a pass and print its value; the spec is the only surface, so no
 """
 
 import argparse
+import errno
 import gc
 import json
 import sys
@@ -33,13 +34,22 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"rung: {error}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left (`rung plan | head`); that is no error of ours.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in _DISKS:
+            raise
+        print(f"rung: {error.filename}: {error.strerror}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Nothing can be written: no fault of the program's."""
 
 
 def _parser() -> argparse.ArgumentParser:

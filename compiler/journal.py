@@ -1,5 +1,6 @@
 """The event log of one stage in one run: JSON lines, only ever appended, written by launcher and workers alike."""
 
+import errno
 import json
 import os
 import time
@@ -9,21 +10,37 @@ from typing import Any
 
 
 def append_event(journal: Path, event: str, **fields: Any) -> None:
-    """Appends one event in a single write, so that lines of several writers never mix."""
+    """Appends one event in a single write, so that lines of several writers never mix.
+
+    Raises OSError where it cannot be written whole, on a full disk say; what was written of it then ends no other line.
+    """
     line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, sort_keys=True) + "\n"
     journal.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, line.encode())
+        size = os.fstat(handle).st_size
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        whole = (b"\n" if torn else b"") + line.encode()
+        if os.write(handle, whole) < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(journal))
     finally:
         os.close(handle)
 
 
 def read_events(journal: Path) -> Iterator[dict[str, Any]]:
-    """Every whole event, in order; a last line that a kill cut short is not one."""
+    """Every whole event, in order; a line that a kill or a full disk cut short is not one."""
     if not journal.exists():
         return
     with journal.open("rb") as lines:
         for line in lines:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            event = _parsed(line) if line.endswith(b"\n") else None
+            if event is not None:
+                yield event
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

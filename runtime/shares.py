@@ -6,11 +6,15 @@ are, so that the result is the same, byte for byte.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtime.context import Context
+from runtime.store import append_line
+
+_TELL_EVERY_S = 2.0
 
 
 class ShareDoneError(Exception):
@@ -49,14 +53,20 @@ class Batches:
         number, of = self._ctx.share
         mine = range(number, len(self._batches), of)
         total = sum(len(self._batches[batch]) for batch in mine)
+        done = before = total - sum(len(self._batches[batch]) for batch in self.missing)
+        begun = told = time.monotonic()
         ledger = self._ledger(self._ctx.shard)
         for batch in self.missing:
             self._found[batch] = list(work(self._batches[batch]))
             if self._ctx.rank == 0:
                 with ledger.open("ab", buffering=0) as lines:
-                    lines.write((json.dumps([batch, self._found[batch]]) + "\n").encode())
-            done = sum(len(self._batches[other]) for other in mine if other in self._found)
-            self._ctx.progress(done=done, total=total, unit="row")
+                    append_line(lines, (json.dumps([batch, self._found[batch]]) + "\n").encode())
+            done += len(self._batches[batch])
+            now = time.monotonic()
+            if now - told >= _TELL_EVERY_S or done == total:
+                told = now
+                pace = round((done - before) / max(now - begun, 1e-9), 1)
+                self._ctx.progress(done=done, total=total, unit="row", rows_per_s=pace)
 
     def results(self) -> Mapping[int, Any]:
         """Row number -> its result, of all rows. Raises ShareDoneError in one of several jobs that does not gather."""

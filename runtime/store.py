@@ -4,6 +4,7 @@ An artifact is written under a partial name, hashed, given its record, fsynced, 
 fingerprint's scratch keeps two workers of the same artifact apart; the second finds it sealed.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -11,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from compiler.artifacts import ArtifactRecord
 
@@ -40,6 +42,13 @@ def exclusive(scratch: Path) -> Iterator[bool]:
             waited = True
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield waited
+
+
+def append_line(file: IO[bytes], line: bytes) -> None:
+    """Appends to an unbuffered file. Raises OSError where a full disk takes only part of the line, which Python does
+    not mind; readers pass over that part."""
+    if file.write(line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
 
 def partial_folder(artifact: Path) -> Path:

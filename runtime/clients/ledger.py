@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.clients.request import Completion, Usage
 from runtime.context import Context
+from runtime.store import append_line
 
 
 def ledger_file(ctx: Context, name: str, shard: int | None) -> Path:
@@ -66,7 +67,7 @@ class Ledger:
         """Writes a finished row and returns where it lies."""
         assert self._lines is not None
         text, offset = line(digest, completion), self._end
-        self._lines.write(text)
+        append_line(self._lines, text)
         self._end += len(text)
         return offset
 
