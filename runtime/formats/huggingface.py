@@ -227,4 +227,5 @@ def _write(tensors: dict[str, Tensor], folder: Path, number: int) -> tuple[Path,
     # Copies: parts of one weight share its memory, which the format does not allow.
     whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     save_file(whole, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # the package leaves it to its owner alone
     return path, list(whole)

@@ -85,6 +85,7 @@ def test_large_models_are_written_in_several_files(
     policy = some_policy(SHAPES["llama"], tmp_path)
     whole = exported(run_stage, policy)
     assert whole.facts["files"] == 1
+    assert (whole.output / "model.safetensors").stat().st_mode & 0o044 == 0o044  # a store is shared
     monkeypatch.setattr(export, "MOST_BYTES", 60_000)
     sharded = exported(run_stage, policy)
     assert sharded.facts["files"] > 2
