@@ -29,7 +29,7 @@ docs: $(VENV)/installed
 bench: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
 	$(BIN)/python -P benchmarks/planning.py
-	$(BIN)/python -P benchmarks/submission.py
+	$(BIN)/python -P benchmarks/slurm.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
