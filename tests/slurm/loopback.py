@@ -27,6 +27,7 @@ _MARK = "RUNG_LOOPBACK"
 _HOSTS = Path("/etc/hosts")
 _NODES = 4
 _PATIENCE_S = 60
+_ENDING_S = 15
 
 
 def missing() -> str:
@@ -50,6 +51,7 @@ class Loopback:
         self._cpus, self._gpus = cpus, gpus
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._in_hosts = False
+        self._port = 0
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -89,6 +91,22 @@ class Loopback:
         self._start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
+    def mend_nodes(self) -> None:
+        """What an administrator does about nodes that Slurm has drained."""
+        # It says that the others are idle anyway, and means it as an error.
+        with suppress(RuntimeError):
+            self.run("scontrol", "update", "nodename=ALL", "state=resume")
+
+    def fail_controller(self) -> None:
+        """slurmctld dies, with what it has not written down yet."""
+        daemon = self._daemons.pop("slurmctld")
+        daemon.kill()
+        daemon.wait()
+
+    def mend_controller(self) -> None:
+        """It is back, and knows what it had written down."""
+        self._start_controller()
+
     # --- up and down ---
 
     def _up(self) -> None:
@@ -101,7 +119,7 @@ class Loopback:
         key.chmod(0o600)
         for number in range(self._gpus):
             (self.folder / "dev" / f"nvidia{number}").symlink_to("/dev/null")
-        port = _free_ports(10 + len(self.nodes))
+        port = self._port = _free_ports(10 + len(self.nodes))
         self._write_configuration(port)
         _edit_hosts(str(self.folder), f"127.0.0.1 {' '.join(self.nodes)} # {self.folder}\n")
         self._in_hosts = True
@@ -115,14 +133,19 @@ class Loopback:
         self._until("munged", socket_file.exists)
         self._start("slurmdbd", "slurmdbd", "-D")
         self._until("slurmdbd", lambda: _answers(port + 1))
-        self._start("slurmctld", "slurmctld", "-D")
-        self._until("slurmctld", lambda: _answers(port))
+        self._start_controller()
         for node in self.nodes:
             self._start_node(node)
         self._until("slurmctld", self._all_idle)
         self._until("slurmdbd", lambda: self._works("sacct", "-n", "-X", "-j", "1"))
 
     def _down(self) -> None:
+        # Jobs that outlive their cluster would wait for it for ever.
+        with suppress(OSError, RuntimeError):
+            self.run("scancel", "--me")
+            end = time.monotonic() + _ENDING_S
+            while self.run("squeue", "--me", "-h").strip() and time.monotonic() < end:
+                time.sleep(0.2)
         for name in reversed(list(self._daemons)):
             daemon = self._daemons.pop(name)
             daemon.terminate()
@@ -144,6 +167,10 @@ class Loopback:
                 command, env={**base, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
+
+    def _start_controller(self) -> None:
+        self._start("slurmctld", "slurmctld", "-D")
+        self._until("slurmctld", lambda: _answers(self._port))
 
     def _start_node(self, node: str) -> None:
         self._start(node, "slurmd", "-D", "-N", node, RUNG_LOOPBACK_NODE=node)
