@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from compiler.manifest import Manifest, ManifestInput
-from compiler.plan import Plan, PlannedStage, limit_min, plan_json, segments
+from compiler.plan import Plan, PlannedStage, chain, limit_min, plan_json, segments
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name, script_name
 from compiler.runs.script import job_script
-from compiler.schema.cluster import Cluster, Server
 from compiler.stages import AnyStage
-from compiler.stages.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,11 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
     store, run = store.resolve(), run.resolve()
     stages = {stage.label: stage for stage in plan.stages}
     files = {
-        manifest_name(stage.label): _manifest(stage, stages, plan.cluster, store, run, provenance).model_dump_json(
-            indent=1
-        )
+        manifest_name(stage.label): _manifest(stage, stages, plan, store, run, provenance).model_dump_json(indent=1)
         for stage in plan.to_run
     }
     if plan.cluster.executor == "slurm":
-        files |= {script_name(stage.label): job_script(stage, plan.cluster, run) for stage in plan.to_run}
+        files |= {script_name(stage.label): job_script(stage, plan, run) for stage in plan.to_run}
     files[JOBS] = RunJobs(
         name=plan.name,
         cluster=plan.cluster.name,
@@ -66,6 +62,8 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
         planned_s=stage.wall_s,
         limit_min=limit_min(stage, plan.cluster),
         max_timeouts=segments(stage, plan.cluster) - 1 + plan.cluster.slurm.max_timeouts,
+        requeues=plan.cluster.slurm.requeue,
+        chain=chain(stage, plan.cluster),
         memory_bytes=stage.resident_bytes,
     )
 
@@ -73,11 +71,12 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
 def _manifest(
     stage: PlannedStage,
     stages: Mapping[str, PlannedStage],
-    cluster: Cluster,
+    plan: Plan,
     store: Path,
     run: Path,
     provenance: Mapping[str, Any],
 ) -> Manifest:
+    servers = plan.cluster.servers
     return Manifest.model_construct(
         format=1,
         label=stage.label,
@@ -86,7 +85,7 @@ def _manifest(
         fingerprint=stage.fingerprint,
         placement=stage.placement,
         inputs={need: _input(stages[need], store) for need in stage.needs},
-        servers=_servers(stage, stages, cluster),
+        servers={need: servers[model] for need, model in stage.endpoints.items() if model in servers},
         files=stage.files,
         output=str(artifact_path(store, stage.kind, stage.fingerprint)),
         scratch=str(store / "scratch" / stage.fingerprint),
@@ -95,7 +94,7 @@ def _manifest(
             "wall_s": stage.wall_s,
             "speed_wall_s": round(stage.cost.speed_wall_s, 3),
             "basis": stage.cost.basis,
-            "cluster": cluster.name,
+            "cluster": plan.cluster.name,
             "rows": stage.work.rows,
             "steps": stage.work.steps,
             "tokens": stage.work.tokens,
@@ -105,15 +104,6 @@ def _manifest(
         },
         provenance=dict(provenance),
     )
-
-
-def _servers(stage: PlannedStage, stages: Mapping[str, PlannedStage], cluster: Cluster) -> dict[str, Server]:
-    endpoints = {need: stages[need].stage for need in stage.needs}
-    return {
-        need: cluster.servers[served.model]
-        for need, served in endpoints.items()
-        if isinstance(served, Endpoint) and served.model in cluster.servers
-    }
 
 
 def _input(stage: PlannedStage, store: Path) -> ManifestInput:

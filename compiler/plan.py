@@ -26,6 +26,7 @@ from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
+from compiler.stages.endpoint import Endpoint
 
 Action = Literal["run", "reuse", "skip"]
 
@@ -60,6 +61,8 @@ class PlannedStage:
     """Of a pinned stage: where the recipe says something else by now."""
     resident_bytes: int
     """What its processes hold at their peak where it runs on this machine; 0 elsewhere."""
+    endpoints: Mapping[str, str]
+    """Label -> model of the endpoints that it asks."""
 
     @property
     def wall_s(self) -> float:
@@ -285,6 +288,11 @@ def _planned(
         stage.pinned,
         stage.drift,
         resident,
+        {
+            need: asked.model
+            for need in graph.inputs(stage.label)
+            if isinstance(asked := graph.stage(need).stage, Endpoint)
+        },
     )
 
 
@@ -300,6 +308,13 @@ def segments(stage: PlannedStage, cluster: Cluster) -> int:
     """Times that the stage's job starts: it is ended at its limit, less the warning, and goes on where it was."""
     usable_s = 60 * limit_min(stage, cluster) - cluster.slurm.warning_s
     return max(1, ceil(stage.wall_s / usable_s)) if usable_s > 0 else 1
+
+
+def chain(stage: PlannedStage, cluster: Cluster) -> int:
+    """Jobs that are submitted for the stage, one after the other: one, unless it is longer than its limit and Slurm may
+    queue nothing again."""
+    starts = segments(stage, cluster)
+    return 1 if cluster.slurm.requeue or starts == 1 else starts + cluster.slurm.spare_jobs
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

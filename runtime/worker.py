@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.journal import append_event, read_events
@@ -27,22 +28,38 @@ _PATIENCE_S = 600
 """How long other ranks wait for rank 0, which may itself wait for another worker of the same artifact."""
 
 
-def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str, shard: int | None = None) -> None:
+class EndedBeforeError(RuntimeError):
+    """An earlier job of this chain failed, and would fail again."""
+
+
+def work(
+    manifest_file: Path,
+    *,
+    rank: int,
+    world_size: int,
+    attempt: str,
+    shard: int | None = None,
+    requeues: bool = True,
+    follows: bool = False,
+) -> None:
     """Runs one stage and seals its artifact; returns at once if it is sealed already.
 
     `attempt` is a name that all ranks of this attempt share and no other attempt has. With `shard` one share of the
-    stage's rows is computed; whoever finds the last share done puts all together and seals.
+    stage's rows is computed; whoever finds the last share done puts all together and seals. `requeues`: whether Slurm
+    may queue this job again. `follows`: whether it is a later job of a chain, which goes on where the one before was
+    ended, and does nothing if that one sealed the artifact, or failed by the recipe's fault (EndedBeforeError).
     """
     started = time.time()
     manifest = Manifest.model_validate_json(manifest_file.read_bytes())
     journal = Path(manifest.journal)
+    if follows and _nothing_is_left(manifest):
+        return
     here = {} if shard is None else {"shard": shard}
-    if rank == 0:
-        host = platform.node()
-        append_event(journal, "started", attempt=attempt, pid=os.getpid(), host=host, world_size=world_size, **here)
     scratch = Path(manifest.scratch)
     try:
         if rank == 0:
+            host = platform.node()
+            append_event(journal, "started", attempt=attempt, pid=os.getpid(), host=host, world_size=world_size, **here)
             with store.exclusive(scratch if shard is None else scratch / f"shard-{shard}"):
                 _run(manifest, rank, world_size, attempt, started, shard)
         elif _rank_zero_goes_ahead(manifest, attempt):
@@ -55,20 +72,45 @@ def work(manifest_file: Path, *, rank: int, world_size: int, attempt: str, shard
         append_event(journal, "requeued", attempt=attempt, rank=rank)
         raise
     except BaseException as error:
-        append_event(
-            journal, "failed", attempt=attempt, rank=rank, error=_one_line(error), traceback=traceback.format_exc()
-        )
-        if "SLURM_JOB_ID" in os.environ and looks_like_the_clusters(error):
-            _try_again(journal, manifest.placement.retries, attempt)
+        again = looks_like_the_clusters(error)
+        # Where the store takes nothing any more, Slurm's word of the job and its log are what is left.
+        with suppress(OSError):
+            append_event(
+                journal,
+                "failed",
+                attempt=attempt,
+                rank=rank,
+                error=_one_line(error),
+                again=again,
+                traceback=traceback.format_exc(),
+                **here,
+            )
+            if "SLURM_JOB_ID" in os.environ and again and requeues:
+                _try_again(journal, manifest.placement.retries, attempt, shard)
         raise
 
 
-def _try_again(journal: Path, most: int, attempt: str) -> None:
-    """Queues this job again, unless that was done often enough, or by another rank of this attempt."""
-    tried = {event["attempt"] for event in read_events(journal) if event["event"] == "retried"}
+def _nothing_is_left(manifest: Manifest) -> bool:
+    if store.is_sealed(Path(manifest.output)):
+        return True
+    told: list[dict[str, Any]] = []
+    for event in read_events(Path(manifest.journal)):
+        # What went before this chain is history.
+        told = [] if event["event"] == "submitting" and event.get("number", 1) == 1 else [*told, event]
+    causes = [event["error"] for event in told if event["event"] == "failed" and not event["again"]]
+    if causes:
+        raise EndedBeforeError(f"an earlier job of this chain failed: {causes[-1]}")
+    return False
+
+
+def _try_again(journal: Path, most: int, attempt: str, shard: int | None) -> None:
+    """Queues this job again, unless that was done often enough, or by another rank of this attempt. Each shard has its
+    own tries."""
+    told = (event for event in read_events(journal) if event["event"] == "retried")
+    tried = {event["attempt"] for event in told if event.get("shard") == shard}
     if attempt in tried or len(tried) >= most:
         return
-    append_event(journal, "retried", attempt=attempt)
+    append_event(journal, "retried", attempt=attempt, **({} if shard is None else {"shard": shard}))
     # The id alone: of an array's element it is its own.
     subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
 

@@ -98,5 +98,5 @@ def _details(plan: Plan, facts: Facts, store: Path) -> Iterator[Detail]:
     slurm = plan.cluster.executor == "slurm"
     for stage in plan.stages:
         by_hand = f"python -P -m runtime {run / manifest_name(stage.label)}"
-        script = job_script(stage, plan.cluster, run) if slurm else by_hand
+        script = job_script(stage, plan, run) if slurm else by_hand
         yield detail(facts[stage.label], stage.stage.model_dump(mode="json", exclude_unset=True), script)

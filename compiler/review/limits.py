@@ -17,6 +17,7 @@ from compiler.stages.endpoint import Endpoint
 def check_limits(plan: Plan, graph: StageGraph) -> None:
     """Raises SpecError with every stage that does not fit the cluster, or that asks for a server it does not list."""
     problems = [problem for stage in plan.to_run for problem in _problems(stage, graph.stage(stage.label), plan)]
+    problems += [problem for stage in plan.to_run for problem in _unstartable(stage, plan, graph)]
     problems += _over_budget(plan, graph)
     if problems:
         raise SpecError(problems)
@@ -37,6 +38,24 @@ def _problems(stage: PlannedStage, at: ProgramStage, plan: Plan) -> Iterator[Pro
         message = f"the cluster file {cluster.name} has no server of {at.stage.model!r}"
         hint = did_you_mean(at.stage.model, cluster.servers) or "list it under `servers`, with its url"
         yield Problem(span(field_place(at, "model")), f"{at.path}.model", message, "unknown-name", hint)
+
+
+def _unstartable(stage: PlannedStage, plan: Plan, graph: StageGraph) -> Iterator[Problem]:
+    """Servers that the stage's job would start, and cannot."""
+    cluster = plan.cluster
+    models = stage.endpoints.values()
+    if not any(model in cluster.servers and cluster.servers[model].start for model in models):
+        return
+    at = graph.stage(stage.label)
+    if cluster.executor != "slurm":
+        message = f"asks a server that {cluster.name} says how to start, which only jobs on Slurm do"
+        yield Problem(
+            at.span, at.path, message, "wrong-value", "start it by hand, and give its `url` in the cluster file"
+        )
+    elif stage.placement.shards > 1:
+        message = "each shard would start a server of its own, and Slurm has no arrays of such jobs"
+        hint = "one job: raise the server's `concurrency` instead; or start the server by hand, and give its `url`"
+        yield Problem(_span(at, "placement.shards"), f"{at.path}.placement.shards", message, "wrong-value", hint)
 
 
 def _unplaceable(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Iterator[Problem]:

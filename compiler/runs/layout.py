@@ -28,6 +28,10 @@ class RunJob(Record):
     """On Slurm: minutes after which the job is ended and queued again; 0 where no limit is known."""
     max_timeouts: int = 0
     """On Slurm: so often that may happen."""
+    requeues: bool = True
+    """On Slurm: whether the job may be queued again."""
+    chain: int = 1
+    """On Slurm: jobs of this stage, one after the other, where none may be queued again."""
     memory_bytes: int = 0
     """Here: what its ranks hold at their peak; 0 where nobody knows."""
 

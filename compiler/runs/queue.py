@@ -4,8 +4,9 @@ squeue knows at once what waits and runs; sacct remembers what has ended, some s
 """
 
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +31,8 @@ class QueuedJob:
     """Slurm's word: PENDING, RUNNING, NODE_FAIL, ..."""
     reason: str
     """Why it waits, in Slurm's word; empty otherwise."""
+    exit_code: str = ""
+    """`status:signal` of one that has ended, as accounting tells it."""
 
     @property
     def phase(self) -> Phase:
@@ -37,6 +40,11 @@ class QueuedJob:
         if self.state in _PENDING:
             return "ended" if self.reason == "DependencyNeverSatisfied" else "pending"
         return "running" if self.state in _RUNNING else "ended"
+
+    @property
+    def held(self) -> bool:
+        """Whether Slurm holds it since it could not be started: it waits, and will not go on by itself."""
+        return self.phase == "pending" and "requeued held" in self.reason
 
     @property
     def alive(self) -> bool:
@@ -52,6 +60,14 @@ class Queue:
     """By job id."""
     note: str = ""
     """What is not known: where accounting does not answer, jobs that ended long ago."""
+    asked: float = 0.0
+    """Unix time of the question: of what was submitted later nothing is known."""
+
+    def find(self, job_id: str, name: str) -> QueuedJob | None:
+        """The job of this id, if it has this name too, or that of a later job of its chain: a controller that lost its
+        last seconds in a crash gives their ids out again."""
+        job = self.jobs.get(job_id)
+        return job if job is not None and job.name.partition("#")[0] == name else None
 
     def named(self, name: str) -> QueuedJob | None:
         """The job of this name that was submitted last; names of jobs that are alive come first."""
@@ -59,21 +75,31 @@ class Queue:
         return max(found, key=lambda job: (job.alive, int(job.job_id)), default=None)
 
 
-def read_queue(since: float) -> Queue:
-    """Jobs of this user, those that have ended since a Unix time included.
+def read_queue(since: float, user: str = "") -> Queue:
+    """Jobs of a user (who asks, where none is named), those that have ended since a Unix time included.
 
     Raises SlurmSilentError where the controller does not answer. Accounting may be off or away: then nothing is known
     of jobs that the controller has forgotten, which are not alive in any case.
     """
+    asked = time.time()
     day = datetime.fromtimestamp(since).strftime("%Y-%m-%dT%H:%M:%S")
-    ended, note = "", ""
+    whose = [f"--user={user}"] if user else []
+    told, note = "", ""
     try:
-        ended = ask("sacct", "-X", "-P", "-n", "-D", "-S", day, "-o", "JobID,State,JobName")
+        told = ask("sacct", *whose, "-X", "-P", "-n", "-D", "-S", day, "-o", "JobID,State,ExitCode,JobName")
     except SlurmSilentError as error:
         note = f"Slurm's accounting does not answer ({error})"
-    waiting = ask("squeue", "--me", "--states=all", "-h", "-o", "%F|%T|%r|%j")
-    # squeue wins: sacct is late, and remembers the first run of a job that was queued again.
-    return Queue(_by_id(_of_sacct(ended)) | _by_id(_of_squeue(waiting)), note)
+    known = ask("squeue", *(whose or ["--me"]), "--states=all", "-h", "-o", "%F|%T|%r|%j")
+    ended, jobs = _by_id(_of_sacct(told)), _by_id(_of_squeue(known))
+    # squeue wins: sacct is late, and remembers the first run of a job that was queued again. What sacct alone takes for
+    # alive is not: the controller has lost it in a crash, and told nobody how it ended.
+    ended = {job_id: job for job_id, job in ended.items() if not job.alive}
+    jobs = {job_id: _with_exit_code(job, ended.get(job_id)) for job_id, job in jobs.items()}
+    return Queue(ended | jobs, note, asked)
+
+
+def _with_exit_code(job: QueuedJob, ended: QueuedJob | None) -> QueuedJob:
+    return job if ended is None or job.state != ended.state else replace(job, exit_code=ended.exit_code)
 
 
 def _by_id(parts: Iterable[QueuedJob]) -> dict[str, QueuedJob]:
@@ -93,9 +119,12 @@ def _weight(job: QueuedJob) -> int:
 
 def _of_sacct(text: str) -> Iterator[QueuedJob]:
     for line in text.splitlines():
-        job_id, state, name = line.split("|", 2)
-        # `CANCELLED by 1000`
-        yield QueuedJob(job_id.partition("_")[0], name, state.split(" ", 1)[0], "")
+        job_id, state, exit_code, name = line.split("|", 3)
+        leader, _, component = job_id.partition("+")
+        # Of a heterogeneous job the first component is the stage, the others are its servers.
+        if component in ("", "0"):
+            # `CANCELLED by 1000`
+            yield QueuedJob(leader.partition("_")[0], name, state.split(" ", 1)[0], "", exit_code)
 
 
 def _of_squeue(text: str) -> Iterator[QueuedJob]:
@@ -130,7 +159,20 @@ _REASONS = {
     "ReqNodeNotAvail": "the nodes that it needs are down or reserved",
     "JobHeldUser": "held by its user: `scontrol release` lets it go",
     "JobHeldAdmin": "held by an administrator",
+    "launch failed requeued held": "held, since it could not be started: `rung resume` lets it go",
 }
+
+
+def end_in_words(job: QueuedJob) -> str:
+    """How a job ended: Slurm's word, and the exit status or signal behind it."""
+    status, _, signal = job.exit_code.partition(":")
+    if signal not in ("", "0"):
+        return f"{job.state}, signal {signal}"
+    if not status.isdigit() or status == "0":
+        return job.state
+    return f"{job.state}, exit status {status}" + (
+        f": killed by signal {int(status) - 128}" if int(status) > 128 else ""
+    )
 
 
 def in_words(reason: str) -> str:

@@ -8,22 +8,23 @@ may outlive it, holds the run's lock until it is done.
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import submitit
 from submitit.core.utils import DelayedSubmission
 
-from compiler.job import StageJob
+from compiler.job import StageJob, job_name
 from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
-from compiler.runs.layout import RunJob, journal_path, log_folder, manifest_name, read_jobs, script_name
+from compiler.runs.layout import RunJob, RunJobs, journal_path, log_folder, manifest_name, read_jobs, script_name
 from compiler.runs.local import AlreadyRunningError
-from compiler.runs.queue import Queue, QueuedJob, read_queue
-from compiler.runs.script import job_name
+from compiler.runs.queue import Queue, QueuedJob
+from compiler.runs.series import forgotten, last_series
+from compiler.runs.status import run_queue
 
 _NO_LIMIT_MIN = 60 * 24 * 365
 
@@ -48,36 +49,39 @@ def submit_missing(run: Path) -> Submitted:
     """
     jobs = read_jobs(run)
     with _sole_launcher(run) as lock:
-        queue = read_queue(_began(run)) if any(_events(run, job) for job in jobs.jobs) else Queue({})
+        queue = run_queue(run) if any(_events(run, job) for job in jobs.jobs) else Queue({})
+        _release(run, jobs, queue)
         alive: dict[str, str] = {}
         new: dict[str, str] = {}
         for job in jobs.jobs:
             if not _wanted(job):
                 continue
-            found = _found(run, job, queue)
-            if found is not None:
-                alive[job.label] = found.job_id
-                continue
             after = [ids[need] for need in job.needs for ids in (new, alive) if need in ids]
-            new[job.label] = _submit(run, job, after, lock)
+            series = _alive_series(run, job, queue)
+            last = series[-1] if series else ""
+            for number in range(len(series) + 1, job.chain + 1):
+                last = _submit(run, job, number, after, last, lock)
+            (alive if len(series) == job.chain else new)[job.label] = last
     return Submitted(new, alive)
 
 
 def cancel(run: Path, label: str) -> Mapping[str, str]:
     """Cancels a stage and everything that needs it, or with an empty label all; label -> job id of what was alive."""
     jobs = read_jobs(run)
-    queue = read_queue(_began(run))
+    queue = run_queue(run)
     doomed = {job.label for job in jobs.jobs} if not label else {label}
     stopped: dict[str, str] = {}
+    ids: list[str] = []
     for job in jobs.jobs:
         if doomed.isdisjoint({job.label, *job.needs}):
             continue
         doomed.add(job.label)
-        found = _found(run, job, queue) if job.action == "run" else None
-        if found is not None:
-            stopped[job.label] = found.job_id
-    if stopped:
-        subprocess.run(["scancel", *stopped.values()], check=True, capture_output=True)
+        alive = [one for one in _jobs(run, job, queue) if one.alive] if job.action == "run" else []
+        if alive:
+            stopped[job.label] = alive[0].job_id
+            ids += [one.job_id for one in alive]
+    if ids:
+        subprocess.run(["scancel", *ids], check=True, capture_output=True)
     for name, job_id in stopped.items():
         append_event(journal_path(run, name), "cancelled", job_id=job_id, error="cancelled by its user")
     return stopped
@@ -91,39 +95,58 @@ def _events(run: Path, job: RunJob) -> list[dict[str, Any]]:
     return list(read_events(journal_path(run, job.label)))
 
 
-def _began(run: Path) -> float:
-    return (run / "jobs.json").stat().st_mtime - 60
+def _jobs(run: Path, job: RunJob, queue: Queue) -> Sequence[QueuedJob]:
+    """The jobs of the stage's last submission; one that was cut short is known by its name, and told of now."""
+    series = last_series(_events(run, job))
+    lost = forgotten(series, queue, job.label, run.name)
+    if lost is not None:
+        append_event(journal_path(run, job.label), "queued", job_id=lost.job_id)
+        series = replace(series, job_ids=(*series.job_ids, lost.job_id))
+    return series.found(queue, job_name(job.label, run.name))
 
 
-def _found(run: Path, job: RunJob, queue: Queue) -> QueuedJob | None:
-    """The stage's job, if it is alive; a submission that was cut short is known by its name."""
-    told = [event for event in _events(run, job) if event["event"] in ("submitting", "queued")]
-    if not told:
-        return None
-    if told[-1]["event"] == "submitting":
-        known = {str(event.get("job_id")) for event in told}
-        found = queue.named(job_name(run, job.label))
-        if found is None or found.job_id in known:
-            return None
-        append_event(journal_path(run, job.label), "queued", job_id=found.job_id)
-    else:
-        found = queue.jobs.get(str(told[-1]["job_id"]))
-    return found if found is not None and found.alive else None
+def _alive_series(run: Path, job: RunJob, queue: Queue) -> list[str]:
+    """Ids of the stage's last submission, ended ones of its chain included; none unless one of them is alive."""
+    found = _jobs(run, job, queue)
+    return [one.job_id for one in found] if any(one.alive for one in found) else []
 
 
-def _submit(run: Path, job: RunJob, after: list[str], lock: int) -> str:
+def _release(run: Path, jobs: RunJobs, queue: Queue) -> None:
+    """Lets go what Slurm holds since it could not be started, on a disk that was full or read-only, say."""
+    if not any(found.held for found in queue.jobs.values()):
+        return
+    ours = [found for job in jobs.jobs if _wanted(job) for found in _jobs(run, job, queue)]
+    held = [found.job_id for found in ours if found.held]
+    if held:
+        subprocess.run(["scontrol", "release", ",".join(held)], check=False, capture_output=True)
+
+
+def _submit(run: Path, job: RunJob, number: int, after: list[str], before: str, lock: int) -> str:
+    """Submits one job of the stage, after those of the stages that it needs and, in a chain, the one before."""
     manifest = Manifest.model_validate_json((run / manifest_name(job.label)).read_bytes())
     folder = log_folder(run, job.label)
     folder.mkdir(parents=True, exist_ok=True)
-    stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "")
+    stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "", job.requeues)
     _pickle(stage, folder, job.limit_min or _NO_LIMIT_MIN, job.max_timeouts)
-    options = [f"--dependency=afterok:{':'.join(after)}", "--kill-on-invalid-dep=yes"] if after else []
-    executor = _ScriptExecutor(folder, run / script_name(job.label), options, lock)
+    executor = _ScriptExecutor(
+        folder, run / script_name(job.label), list(_options(run, job, number, after, before)), lock
+    )
     executor.update_parameters(nodes=1, ntasks_per_node=job.ranks)
-    append_event(journal_path(run, job.label), "submitting")
+    append_event(journal_path(run, job.label), "submitting", number=number)
     job_id = str(executor.submit(stage).job_id)
     append_event(journal_path(run, job.label), "queued", job_id=job_id)
     return job_id
+
+
+def _options(run: Path, job: RunJob, number: int, after: Sequence[str], before: str) -> Iterator[str]:
+    conditions = [f"afterok:{':'.join(after)}"] if after else []
+    if number > 1:
+        # However the one before ended: this one looks at what it left.
+        conditions.append(f"afterany:{before}")
+        yield f"--job-name={job_name(job.label, run.name, number)}"
+    if conditions:
+        yield f"--dependency={','.join(conditions)}"
+        yield "--kill-on-invalid-dep=yes"
 
 
 def _pickle(stage: StageJob, folder: Path, limit_min: int, max_timeouts: int) -> None:

@@ -71,15 +71,40 @@ class ServerAccess(Record):
     """Likewise in money."""
 
 
-class Server(ServerAccess):
-    """An OpenAI-compatible server."""
+class ServerStart(Record):
+    """How a job on Slurm starts a server for itself, on nodes of its own: a heterogeneous job, the server beside its
+    client. It is up before the stage starts, and ended with it."""
 
-    url: str
+    command: str
+    """Shell command that serves on port `$PORT`, and answers `GET /v1/models` when it is ready. It runs once on each of
+    its nodes, where `$SERVER_HOST` names the first of them."""
+    nodes: Count = 1
+    """Machines of the server."""
+    gpus_per_node: int = Field(0, ge=0)
+    """GPUs that it takes of each."""
+    cores: Count = 1
+    """Cores that it takes of each."""
+    partition: str | None = None
+    """Slurm partition of the server; the stage's own where absent."""
+
+
+class Server(ServerAccess):
+    """An OpenAI-compatible server: one that runs anyway, at `url`, or one that each job starts itself, by `start`."""
+
+    url: str | None = None
     """Where it answers, up to and with `/v1`; at run time, `RUNG_SERVERS` (JSON, model -> url) goes before it."""
+    start: ServerStart | None = None
+    """Instead of a url: how a job starts it."""
     tokens_per_s: Positive
     """Read and written, over all requests at once."""
     price_per_million_tokens: NonNegative
     """Of prompts and answers alike, in the currency that the site counts in."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "Server":
+        if (self.url is None) == (self.start is None):
+            raise ValueError("a server has a `url`, or a `start`")
+        return self
 
 
 class Cluster(Record):

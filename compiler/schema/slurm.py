@@ -68,3 +68,9 @@ class Slurm(Record):
     """Seconds between the signal to stop and the end, in which a stage is requeued."""
     max_timeouts: Count = 20
     """So often beyond what is planned a job may run into its time limit and be queued again."""
+    requeue: bool = True
+    """Whether jobs may be queued again, after a preemption, a dead node or a time limit. Where a site forbids it, a
+    stage that is planned to take longer than its limit is submitted as a chain of so many jobs, each of which goes on
+    where the one before was ended; a stage of one job waits for `rung resume`."""
+    spare_jobs: int = Field(1, ge=0)
+    """Jobs of a chain beyond what is planned; those that find the stage done end at once."""

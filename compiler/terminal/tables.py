@@ -136,19 +136,11 @@ def progress_words(stage: StageStatus) -> str:
     words = f"{told.get('done')}/{told.get('total')} {told.get('unit', '')}"
     if "loss" in told:
         words += f"  loss {told['loss']}"
+    if "rows_per_s" in told:
+        words += f"  {told['rows_per_s']} rows/s"
     if "tokens_per_s" in told:
         words += f"  {told['tokens_per_s']} tokens/s"
-    left = seconds_left(stage)
-    return f"{words}  {duration(left)} left" if left is not None else words
-
-
-def seconds_left(stage: StageStatus) -> float | None:
-    """At the pace since the stage's start; None before it has told of anything, and of one that went on from before."""
-    told = stage.progress or {}
-    done, total = told.get("done"), told.get("total")
-    if not done or not total or stage.started is None or stage.attempts != 1 or "time" not in told:
-        return None
-    return float((told["time"] - stage.started) * (total - done) / done)
+    return f"{words}  {duration(stage.left_s)} left" if stage.left_s is not None else words
 
 
 def _seconds(stage: StageStatus) -> float | None:

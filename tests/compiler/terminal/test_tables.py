@@ -3,24 +3,23 @@
 from dataclasses import replace
 
 from compiler.runs.status import StageStatus
-from compiler.terminal.tables import progress_words, seconds_left
+from compiler.terminal.tables import progress_words
 
 RUNNING = StageStatus(
     "base",
     "pretrain",
     "running",
-    attempts=1,
-    started=1000.0,
-    progress={"done": 120, "total": 360, "unit": "step", "loss": 1.52, "time": 1060.0},
+    progress={"done": 120, "total": 360, "unit": "step", "loss": 1.52},
+    left_s=120,
 )
 
 
-def test_a_third_done_in_a_minute_leaves_two() -> None:
-    assert seconds_left(RUNNING) == 120
+def test_a_running_stage_tells_where_it_is_how_fast_it_goes_and_how_long_it_has_left() -> None:
     assert progress_words(RUNNING) == "120/360 step  loss 1.52  2 min 00 s left"
+    rows = {"done": 9, "total": 30, "unit": "row", "rows_per_s": 4.5, "tokens_per_s": 90.0}
+    assert progress_words(replace(RUNNING, progress=rows, left_s=None)) == "9/30 row  4.5 rows/s  90.0 tokens/s"
 
 
-def test_nothing_is_foretold_of_a_stage_that_went_on_from_before_or_told_nothing() -> None:
-    assert seconds_left(replace(RUNNING, attempts=2)) is None
-    assert seconds_left(replace(RUNNING, progress=None)) is None
+def test_what_does_not_run_tells_nothing() -> None:
+    assert progress_words(replace(RUNNING, progress=None)) == ""
     assert progress_words(replace(RUNNING, state="queued")) == ""
