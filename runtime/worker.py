@@ -97,7 +97,10 @@ def _nothing_is_left(manifest: Manifest) -> bool:
     for event in read_events(Path(manifest.journal)):
         # What went before this chain is history.
         told = [] if event["event"] == "submitting" and event.get("number", 1) == 1 else [*told, event]
-    causes = [event["error"] for event in told if event["event"] == "failed" and not event["again"]]
+    # Where rank 0 was told to end, the others fail for want of it.
+    handed_on = {event["attempt"] for event in told if event["event"] == "requeued"}
+    failed = [event for event in told if event["event"] == "failed" and event["attempt"] not in handed_on]
+    causes = [event["error"] for event in failed if not event["again"]]
     if causes:
         raise EndedBeforeError(f"an earlier job of this chain failed: {causes[-1]}")
     return False
