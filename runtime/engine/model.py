@@ -23,6 +23,7 @@ from runtime.engine.parallel import Options
 from runtime.engine.vocabulary import token_logprobs
 
 _NO_OPTIONS = Options()
+_ONE_RANK = Layout()
 
 
 @dataclass(frozen=True)
@@ -62,24 +63,30 @@ def build(
     Must be called inside `parallel.start` with the same layout.
     """
     config = transformer_config(spec, layout, precision, options)
-    num_chunks = layout.vpp
-    layers_per_chunk = spec.num_layers // (layout.pp * layout.vpp)
-    chunks = tuple(
-        GPT(spec, config, head=head, num_layers=layers_per_chunk, vp_stage=stage if num_chunks > 1 else None)
-        for stage in range(num_chunks)
-    )
+    chunks = _chunks(spec, layout, config, head)
     initialize(chunks, spec, seed=seed)
     if torch.cuda.is_available():
         chunks = tuple(chunk.cuda(torch.cuda.current_device()) for chunk in chunks)
     return Model(spec, layout, precision, options, head=head, config=config, chunks=chunks)
 
 
-def num_parameters(spec: ModelSpec, *, head: Regression | None = None) -> int:
-    """Exact count, by building the whole model without memory on the meta device. Needs `parallel.start`."""
-    config = transformer_config(spec, Layout(), Precision(dtype="fp32"))
+def num_parameters(spec: ModelSpec, layout: Layout = _ONE_RANK, *, head: Regression | None = None) -> int:
+    """Exact count of what this rank holds, by building its part without memory on the meta device.
+
+    Needs the groups of the layout (`parallel.divide`).
+    """
+    config = transformer_config(spec, layout, Precision(dtype="fp32"))
     with torch.device("meta"):
-        chunk = GPT(spec, config, head=head, num_layers=spec.num_layers, vp_stage=None)
-    return sum(parameter.numel() for parameter in chunk.parameters())
+        chunks = _chunks(spec, layout, config, head)
+    return sum(parameter.numel() for chunk in chunks for parameter in chunk.parameters())
+
+
+def _chunks(spec: ModelSpec, layout: Layout, config: Any, head: Regression | None) -> tuple["GPT", ...]:
+    num_layers = spec.num_layers // (layout.pp * layout.vpp)
+    return tuple(
+        GPT(spec, config, head=head, num_layers=num_layers, vp_stage=stage if layout.vpp > 1 else None)
+        for stage in range(layout.vpp)
+    )
 
 
 class GPT(GPTModel):  # type: ignore[misc]  # megatron carries no types here

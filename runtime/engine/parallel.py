@@ -84,14 +84,7 @@ def start(layout: Layout, *, rank: int, world_size: int, rendezvous: Path | None
     else:
         dist.init_process_group(backend, init_method="env://", rank=rank, world_size=world_size)
     try:
-        parallel_state.initialize_model_parallel(
-            tensor_model_parallel_size=layout.tp,
-            pipeline_model_parallel_size=layout.pp,
-            virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
-            context_parallel_size=layout.cp,
-            # A second, gloo, copy of every group is needed beside NCCL only by legacy checkpoint formats.
-            create_gloo_process_groups=False,
-        )
+        divide(layout)
         _seed_everything(seed)
         yield World(
             rank=rank,
@@ -104,6 +97,18 @@ def start(layout: Layout, *, rank: int, world_size: int, rendezvous: Path | None
     finally:
         parallel_state.destroy_model_parallel()
         dist.destroy_process_group()
+
+
+def divide(layout: Layout) -> None:
+    """Makes Megatron's groups of the ranks of torch.distributed."""
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=layout.tp,
+        pipeline_model_parallel_size=layout.pp,
+        virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
+        context_parallel_size=layout.cp,
+        # A second, gloo, copy of every group is needed beside NCCL only by legacy checkpoint formats.
+        create_gloo_process_groups=False,
+    )
 
 
 def _refuse_impossible(layout: Layout, *, world_size: int) -> None:
