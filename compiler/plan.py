@@ -327,6 +327,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "gpu_hours": plan.gpu_hours,
             "core_hours": plan.core_hours,
             "wall_hours": plan.wall_s / 3600,
+            "critical_path_hours": max((plan.urgency[label] for label in critical), default=0.0) / 3600,
             "cost": plan.price,
             "unlisted_servers": list(plan.unlisted),
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
@@ -388,8 +389,8 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
         "flops": work.flops,
         "flops_per_step": work.flops_per_step,
         "flops_formula": FLOPS_FORMULA if work.flops else None,
-        "step_time_s": stage.wall_s / work.steps if work.steps else None,
-        "mfu": _mfu(work.phases[-1] if work.phases else None, stage, cluster, -1),
+        "step_time_s": _step_time(stage),
+        "mfu": _mfu(stage.last_phase if work.trains else None, stage, cluster, -1),
         "wall_s": stage.wall_s,
         "wall_basis": stage.cost.basis,
         "segments": segments(stage, cluster),
@@ -411,6 +412,13 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
             for number, phase in enumerate(work.phases)
         ],
     }
+
+
+def _step_time(stage: PlannedStage) -> float | None:
+    """Of the last stretch, by the model of a step; on cores the stage's time shared out among its steps."""
+    if stage.cost.step_s:
+        return stage.cost.step_s[-1]
+    return stage.wall_s / stage.work.steps if stage.work.steps else None
 
 
 def _mfu(phase: PhaseWork | None, stage: PlannedStage, cluster: Cluster, number: int) -> float | None:

@@ -53,7 +53,7 @@ def cost_of(
     """
     gpus = gpus_of(work, placement, cluster)
     steps = step_times(stage, work, placement, cluster, model) if gpus and work.trains else ()
-    served = _served(work, cluster)
+    served = _served(work, cluster) if work.asks else _NOT_SERVED
     own = _on_gpus(work, placement, cluster, steps) if gpus else _on_cores(stage, work, placement, cluster)
     wall_s = own.wall_s + served.seconds
     kind = str(getattr(stage, "kind", ""))
@@ -206,6 +206,9 @@ class _Served(NamedTuple):
     seconds: float
     rests_on: tuple[str, ...]
     unlisted: tuple[str, ...]
+
+
+_NOT_SERVED = _Served(0.0, (), ())
 
 
 def _known(cluster: Cluster) -> GpuType | None:
