@@ -103,12 +103,12 @@ class Drawing {
         this.open.push({ member, x, y, width, height });
         continue;
       }
-      const { colour, parts, alpha, edge } = look.card(member);
+      const { colour, parts, alpha, edge, tint } = look.card(member);
       if (member >= this.stages) for (const by of [6, 3]) { put(stacks, by, by); stacks.alpha.push(alpha); }
       put(cards);
-      cards.fill.push(solid ? colour : this.theme.card);
-      cards.line.push(edge ?? (member >= this.stages ? this.theme.frame : this.theme.line));
-      cards.weight.push(edge ? 2.2 : 1);
+      cards.fill.push(solid ? colour : tint ? mix(colour, this.theme.card, tint) : this.theme.card);
+      cards.line.push(edge ?? (solid ? colour : member >= this.stages ? this.theme.frame : this.theme.line));
+      cards.weight.push(edge ? 2.2 : solid ? 0.3 : 1);
       cards.alpha.push(alpha);
       let top = y + 7.5;
       for (const [part, share] of parts) {
@@ -129,11 +129,13 @@ class Drawing {
   drawLines() {
     const lines = { xs: [], ys: [], colour: [], width: [], alpha: [] };
     const heads = { x: [], y: [], colour: [], alpha: [] };
+    // From afar boxes tell more than what joins them.
+    const thin = Math.min(1, Math.max(0.25, 3 * this.scale));
     const ordered = this.placed.lines.map((line) => [line, this.look.arrow(line)]).sort((a, b) => a[1].order - b[1].order);
     for (const [line, { colour, width, alpha }] of ordered) {
       line.curve ??= curve(line.points);
       lines.xs.push(line.curve[0]); lines.ys.push(line.curve[1]);
-      lines.colour.push(colour); lines.width.push(width); lines.alpha.push(alpha);
+      lines.colour.push(colour); lines.width.push(width * thin); lines.alpha.push(alpha);
       const [x, y] = line.points[line.points.length - 1];
       heads.x.push(x); heads.y.push(y - 3); heads.colour.push(colour); heads.alpha.push(alpha);
     }
@@ -178,6 +180,7 @@ class Drawing {
   sized() {
     const { scale, glyphs } = this;
     for (const [name, radius] of [["frames", 10], ["cards", 7], ["stacks", 7]]) glyphs[name].glyph.border_radius = Math.round(Math.min(14, radius * scale));
+    glyphs.frames.glyph.line_width = { value: Math.min(1, Math.max(0.2, 4 * scale)) };
     const px = (size) => ({ value: `${(size * scale).toFixed(2)}px` });
     glyphs.titles.glyph.text_font_size = px(TITLE);
     glyphs.subtitles.glyph.text_font_size = px(SUBTITLE);
@@ -210,7 +213,7 @@ class Drawing {
   }
 
   settled() {
-    if (!this.placed) return;
+    if (!this.look) return;
     if (this.solid !== (this.scale < 0.3)) this.draw(this.placed, this.look); else this.write();
     this.onMoved?.();
   }

@@ -10,6 +10,7 @@ const view = {
   folded: new Set(kept.folded ?? scene.folded), mode: kept.mode ?? (scene.state ? "state" : "kind"), critical: kept.critical ?? false,
   selected: kept.selected ?? null, found: null, tab: kept.tab ?? "graph", state: scene.state ?? null,
 };
+const dark = matchMedia("(prefers-color-scheme: dark)");
 let placed, colours, legend;
 const drawing = new Drawing($("graph"), scene);
 let timeline = null;
@@ -88,7 +89,7 @@ function look() {
       else if (near && !near.has(member)) alpha = Math.min(alpha, 0.35);
       const edge = member === chosen ? theme.accent : critical?.has(member) ? theme.critical : found?.has(member) ? theme.accent : null;
       const colour = colourOf(member);
-      return { colour, parts: partsOf(member, colour), alpha, edge };
+      return { colour, parts: partsOf(member, colour), alpha, edge, tint: view.mode === "kind" ? 0 : dark.matches ? 0.3 : 0.18 };
     },
     arrow({ source, target }) {
       if (chosen !== null && (source === chosen || target === chosen)) return { colour: theme.accent, width: 2.4, alpha: 1, order: 3 };
@@ -278,9 +279,16 @@ function pick(at) {
   $("search").blur();
   reveal(at);
 }
-let typed;
-$("search").addEventListener("input", () => { clearTimeout(typed); typed = setTimeout(search, stages > 2000 ? 120 : 0); });
+let typed = null;
+function searchNow() {
+  clearTimeout(typed);
+  typed = null;
+  search();
+}
+$("search").addEventListener("input", () => { clearTimeout(typed); typed = setTimeout(searchNow, stages > 2000 ? 120 : 0); });
 $("search").addEventListener("keydown", (event) => {
+  // Who types and goes on at once means what was typed, not what was found before.
+  if (typed !== null && ["Enter", "ArrowDown", "ArrowUp"].includes(event.key)) searchNow();
   const items = [...$("found").querySelectorAll("[data-at]")];
   if (event.key === "ArrowDown" || event.key === "ArrowUp") {
     event.preventDefault();
@@ -288,7 +296,7 @@ $("search").addEventListener("keydown", (event) => {
     items.forEach((item, one) => item.setAttribute("aria-selected", String(one === marked)));
     items[marked]?.scrollIntoView({ block: "nearest" });
   } else if (event.key === "Enter" && items[marked]) pick(Number(items[marked].dataset.at));
-  else if (event.key === "Escape") { $("search").value = ""; search(); $("search").blur(); }
+  else if (event.key === "Escape") { $("search").value = ""; searchNow(); $("search").blur(); }
 });
 $("found").addEventListener("click", (event) => { const item = event.target.closest("[data-at]"); if (item) pick(Number(item.dataset.at)); });
 addEventListener("keydown", (event) => {
@@ -300,7 +308,7 @@ addEventListener("keydown", (event) => {
 
 // --- light and dark, and a run that goes on ---------------------------------------------------------------------------------
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawing.paint(); timeline?.paint(); redraw(); });
+dark.addEventListener("change", () => { drawing.paint(); timeline?.paint(); redraw(); });
 
 const ENDED = ["done", "failed", "cancelled"];
 if (scene.live && !ENDED.includes(scene.state.state)) {
@@ -321,7 +329,6 @@ if (scene.live && !ENDED.includes(scene.state.state)) {
 placed = place(scene, view.folded);
 recolour();
 drawing.placed = placed;
-drawing.look = look();
 drawing.onMoved = keep;
 if (kept.scale && kept.size === stages) drawing.view(kept.left, kept.top, kept.scale); else drawing.begin();
 redraw();

@@ -193,8 +193,10 @@ def test_colours_follow_what_is_asked_and_the_chain_is_drawn(report: Path, open_
     assert len(seen) == len(modes) - 1
     page.click("#unfold")
     page.check("#critical")
-    widths = page.evaluate("Array.from(rung.drawing.sources.lines.data.width)")
-    assert sum(width > 2 for width in widths) == page.evaluate("rung.scene.facts.critical.filter(Boolean).length") - 1
+    arrows = page.evaluate(
+        "[...rung.drawing.sources.lines.data.colour].filter(one => one === rung.drawing.theme.critical)"
+    )
+    assert len(arrows) == page.evaluate("rung.scene.facts.critical.filter(Boolean).length") - 1
 
 
 @pytest.mark.parametrize(
