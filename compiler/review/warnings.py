@@ -28,7 +28,7 @@ def warnings(plan: Plan) -> Iterator[str]:
         yield f"the cluster file lists no server of {', '.join(plan.unlisted)}: its time and price are not counted"
     unsure = [stage for stage in plan.to_run if stage.work.approximate]
     if unsure:
-        yield f"rows marked ~ are guesses, and so are the times that rest on them ({len(unsure):,} stages)"
+        yield f"the rows of {len(unsure):,} stages are guesses (~), and so are the times that rest on them"
 
 
 def _full(plan: Plan) -> Iterator[str]:
