@@ -117,11 +117,11 @@ pipeline:
     [
         ("{layout: {dp: 2}}", []),
         ("{layout: {dp: 4}, micro_batch_size: 8}", []),
-        ("{layout: {tp: 2, pp: 2, vpp: 2}}", []),
+        ("{layout: {tp: 2, pp: 2, vpp: 2}, micro_batch_size: 16}", []),
         ("{layout: {tp: 4}}", ["layout.tp"]),
         ("{layout: {pp: 3}}", ["layout.pp"]),
         ("{layout: {vpp: 2}}", ["layout.vpp"]),
-        ("{layout: {pp: 4, vpp: 2}}", ["layout.pp"]),
+        ("{layout: {pp: 4, vpp: 2}, micro_batch_size: 8}", ["layout.pp"]),
         ("{layout: {dp: 3}}", ["layout.dp"]),
         ("{micro_batch_size: 5}", ["micro_batch_size"]),
         ("{micro_batch_size: 5, layout: {dp: 2}}", ["micro_batch_size"]),
