@@ -20,7 +20,7 @@ from compiler.planning.memory import Memory
 from compiler.planning.parameters import FLOPS_FORMULA, Parameters, count_parameters
 from compiler.planning.resident import resident_bytes
 from compiler.planning.reuse import why_pinned, why_reused, why_run
-from compiler.planning.schedule import Slot, critical_path, schedule, urgency
+from compiler.planning.schedule import Slot, critical_path, makespan, schedule, urgency
 from compiler.planning.workload import PhaseWork, Work, work_of
 from compiler.schema.base import minutes
 from compiler.schema.cluster import Cluster
@@ -176,17 +176,18 @@ def make_plan(
         for stage in planned
         if stage.action == "run"
     ]
-    starts = schedule(slots, width, memory_bytes)
+    rank = urgency(slots)
+    starts = schedule(slots, rank, width, memory_bytes)
     return Plan(
         graph.name,
         cluster,
         cores,
         memory_bytes,
         tuple(planned),
-        max((starts[slot.label] + slot.seconds for slot in slots), default=0.0),
-        urgency(slots),
+        makespan(slots, starts),
+        rank,
         starts,
-        critical_path(slots),
+        critical_path(slots, rank),
     )
 
 

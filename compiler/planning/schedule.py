@@ -1,7 +1,7 @@
 """Side by side within the cores and the memory there are: the order in which stages start, planned and real alike."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -32,12 +32,11 @@ def urgency(slots: Sequence[Slot]) -> dict[str, float]:
     return total
 
 
-def critical_path(slots: Sequence[Slot]) -> tuple[str, ...]:
+def critical_path(slots: Sequence[Slot], rank: Mapping[str, float]) -> tuple[str, ...]:
     """The longest chain of stages: however many cores there are, the run takes no less than their seconds.
 
-    `slots` stand in topological order.
+    `slots` stand in topological order, `rank` is their urgency.
     """
-    rank = urgency(slots)
     longest = max(rank.values(), default=0.0)
     chain: list[Slot] = []
     for slot in slots:
@@ -49,18 +48,16 @@ def critical_path(slots: Sequence[Slot]) -> tuple[str, ...]:
     return tuple(slot.label for slot in chain)
 
 
-def makespan(slots: Sequence[Slot], cores: int, memory_bytes: int = 0) -> float:
-    """Wall seconds until all are done, started as `schedule` starts them."""
-    starts = schedule(slots, cores, memory_bytes)
+def makespan(slots: Sequence[Slot], starts: Mapping[str, float]) -> float:
+    """Seconds until all are done that start so."""
     return max((starts[slot.label] + slot.seconds for slot in slots), default=0.0)
 
 
-def schedule(slots: Sequence[Slot], cores: int, memory_bytes: int = 0) -> dict[str, float]:
-    """Seconds from the run's start to each stage's, the most urgent ready stage first.
+def schedule(slots: Sequence[Slot], rank: Mapping[str, float], cores: int, memory_bytes: int = 0) -> dict[str, float]:
+    """Seconds from the run's start to each stage's, the most urgent ready stage first; `rank` is their urgency.
 
     A stage wider than the machine takes it all. Memory of 0 is no limit.
     """
-    rank = urgency(slots)
     by_label = {slot.label: slot for slot in slots}
     waiting = {slot.label: {need for need in slot.needs if need in by_label} for slot in slots}
     children: dict[str, list[str]] = {slot.label: [] for slot in slots}

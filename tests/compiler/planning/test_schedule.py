@@ -4,7 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.planning.schedule import Slot, critical_path, makespan, schedule, urgency
+from compiler.planning import schedule as planned
+from compiler.planning.schedule import Slot, urgency
+
+
+def schedule(slots: list[Slot], cores: int, memory_bytes: int = 0) -> dict[str, float]:
+    return planned.schedule(slots, urgency(slots), cores, memory_bytes)
+
+
+def makespan(slots: list[Slot], cores: int, memory_bytes: int = 0) -> float:
+    return planned.makespan(slots, schedule(slots, cores, memory_bytes))
+
+
+def critical_path(slots: list[Slot]) -> tuple[str, ...]:
+    return planned.critical_path(slots, urgency(slots))
 
 
 def test_a_chain_takes_the_sum_whatever_the_cores() -> None:
