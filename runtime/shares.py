@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.context import Context
-from runtime.store import append_line
+from runtime.store import append_line, cut_torn_line
 
 _TELL_EVERY_S = 2.0
 
@@ -97,11 +97,9 @@ def _read(file: Path, *, mend: bool) -> Iterator[tuple[int, list[Any]]]:
     """Every whole line. One that a kill cut short is taken off the file, and its batch is done again."""
     if not file.exists():
         return
+    if mend:
+        cut_torn_line(file)
     whole = file.read_bytes()
-    end = whole.rfind(b"\n") + 1
-    if mend and end != len(whole):
-        with file.open("r+b") as lines:
-            lines.truncate(end)
-    for line in whole[:end].splitlines():
+    for line in whole[: whole.rfind(b"\n") + 1].splitlines():
         batch, results = json.loads(line)
         yield batch, results

@@ -51,6 +51,23 @@ def append_line(file: IO[bytes], line: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
 
+def cut_torn_line(file: Path) -> None:
+    """Takes off a file of lines what a kill or a full disk left of its last one. Searched from the end, so that a long
+    file is not read."""
+    size = file.stat().st_size
+    end = size
+    with file.open("r+b") as lines:
+        while end > 0:
+            begin = max(0, end - 65_536)
+            lines.seek(begin)
+            found = lines.read(end - begin).rfind(b"\n")
+            end = begin + found + 1 if found >= 0 else begin
+            if found >= 0:
+                break
+        if end != size:
+            lines.truncate(end)
+
+
 def partial_folder(artifact: Path) -> Path:
     """An empty folder beside the artifact's final place; what an earlier attempt left there is dropped."""
     partial = artifact.with_name(artifact.name + ".partial")

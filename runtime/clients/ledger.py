@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.clients.request import Completion, Usage
 from runtime.context import Context
-from runtime.store import append_line
+from runtime.store import append_line, cut_torn_line
 
 
 def ledger_file(ctx: Context, name: str, shard: int | None) -> Path:
@@ -29,7 +29,8 @@ class Ledger:
         read."""
         self._file = file
         if writes:
-            _mend(file)
+            file.touch()
+            cut_torn_line(file)
         self._digests, self._offsets = _index(file)
         self._lines = file.open("ab" if writes else "rb", buffering=0) if writes or file.exists() else None
         self._reads = file.open("rb") if file.exists() else None
@@ -96,29 +97,6 @@ def _row(text: bytes) -> Completion:
     _, key, words, token_ids, finished, logprob, usage, rejected = json.loads(text)
     ids = None if token_ids is None else tuple(token_ids)
     return Completion(key, words, ids, finished, logprob, Usage(*usage), rejected)
-
-
-def _mend(file: Path) -> None:
-    if not file.exists():
-        file.touch()
-    size = file.stat().st_size
-    end = _end_of_whole_lines(file, size)
-    if end != size:
-        with file.open("r+b") as lines:
-            lines.truncate(end)
-
-
-def _end_of_whole_lines(file: Path, size: int) -> int:
-    """Searched from the end, so that a long file is not read."""
-    with file.open("rb") as lines:
-        while size > 0:
-            begin = max(0, size - 65_536)
-            lines.seek(begin)
-            found = lines.read(size - begin).rfind(b"\n")
-            if found >= 0:
-                return begin + found + 1
-            size = begin
-    return 0
 
 
 def _index(file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
