@@ -18,7 +18,7 @@ from math import ceil
 from compiler.planning.hardware import GpuType
 from compiler.planning.memory import WORKSPACE_BYTES, Memory
 from compiler.planning.parameters import count_parameters
-from compiler.planning.throughput import Run, forward_time
+from compiler.planning.throughput import Run, Seconds, forward_time
 from compiler.schema.model import Layout, ModelSpec
 
 
@@ -68,7 +68,7 @@ class Answering:
 
 
 @dataclass(frozen=True)
-class AnsweringTime:
+class AnsweringTime(Seconds):
     """Seconds by what takes them."""
 
     reading: float
@@ -80,16 +80,6 @@ class AnsweringTime:
     collectives: float
     launches: float
     """What no size explains, and waiting for the host."""
-
-    @property
-    def seconds(self) -> float:
-        """All of it."""
-        return sum(self.parts.values())
-
-    @property
-    def parts(self) -> dict[str, float]:
-        """By name."""
-        return dict(vars(self))
 
 
 def answering_time(asked: Answering, constants: DecodeConstants = DECODE) -> AnsweringTime:

@@ -71,8 +71,22 @@ class Run:
         return max(1, self.global_batch_size // (self.layout.dp * self.micro_batch_size))
 
 
+class Seconds:
+    """Of records whose fields are seconds, each of something else."""
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum(self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """By name."""
+        return dict(vars(self))
+
+
 @dataclass(frozen=True)
-class StepTime:
+class StepTime(Seconds):
     """Seconds of a step by what takes them."""
 
     gemm: float
@@ -86,16 +100,6 @@ class StepTime:
     data_parallel: float
     optimizer: float
     step: float
-
-    @property
-    def seconds(self) -> float:
-        """All of it."""
-        return sum(self.parts.values())
-
-    @property
-    def parts(self) -> dict[str, float]:
-        """By name."""
-        return dict(vars(self))
 
 
 def step_time(run: Run, constants: Constants = FITTED) -> StepTime:
