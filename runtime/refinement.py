@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from compiler.schema.generators import Refinement
 from runtime.asking import Asker, Rejected, question
+from runtime.written import Written, row, user
 
 
 def refined(
@@ -23,3 +24,17 @@ def refined(
     for _, text in requests:
         for _ in refinements:
             yield text if isinstance(text, Rejected) else next(answers)
+
+
+def refined_prompts(
+    kind: str,
+    requests: Sequence[tuple[str, str, str | Rejected]],
+    refinements: Sequence[Refinement],
+    asker: Asker,
+    ledger: str,
+) -> Iterator[Written]:
+    """Prompts of (about, key, request) so refined; `about` is the id of the row that they were made from."""
+    texts = refined(asker, [(key, text) for _, key, text in requests], refinements, ledger)
+    abouts = (about for about, _, _ in requests for _ in range(max(1, len(refinements))))
+    for about, text in zip(abouts, texts, strict=True):
+        yield text if isinstance(text, Rejected) else row(kind, user(text), made_from=(about,))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from compiler.artifacts import Message, PromptRow
 from compiler.schema.data import Split
-from runtime.asking import Rejected
+from runtime.asking import Asker, Question, Rejected
 from runtime.rows import messages_id
 from runtime.splits import part_of, prompt_text
 
@@ -62,6 +62,17 @@ def listed(found: tuple[str, ...] | Rejected, count: int) -> Iterator[str | Reje
         return
     yield from found[:count]
     yield from [Rejected(FEWER)] * (count - len(found))
+
+
+def about_each(
+    kind: str, asked: Sequence[tuple[str, Question]], count: int, asker: Asker, ledger: str
+) -> Iterator[Written]:
+    """A prompt for each of the `count` items that a question asks to be listed, or why there are fewer; with each
+    question goes the id of the row that it is about."""
+    found = asker.ask_lists([one for _, one in asked], ledger)
+    for (about, _), items in zip(asked, found, strict=True):
+        for item in listed(items, count):
+            yield item if isinstance(item, Rejected) else row(kind, user(item), made_from=(about,))
 
 
 def in_parts(split: Split, parts: Sequence[str], messages: Iterable[Message]) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from compiler.artifacts import TopicRow
 from compiler.schema.generators import OpenQA
-from runtime.asking import Asker, Rejected, question
-from runtime.refinement import refined
-from runtime.written import Written, listed, row, user
+from runtime.asking import Asker, question
+from runtime.refinement import refined_prompts
+from runtime.written import Written, listed
 
 
 def write(spec: OpenQA, topics: Sequence[TopicRow], asker: Asker, ledger: str) -> Iterator[Written]:
@@ -14,11 +14,8 @@ def write(spec: OpenQA, topics: Sequence[TopicRow], asker: Asker, ledger: str) -
     asked = [question(one.id, "prompts/open_qa.j2", topic=one.topic, count=spec.per_topic) for one in topics]
     found = asker.ask_lists(asked, ledger)
     questions = [
-        (f"{topic.id}-{number}", item)
+        (topic.id, f"{topic.id}-{number}", item)
         for topic, items in zip(topics, found, strict=True)
         for number, item in enumerate(listed(items, spec.per_topic))
     ]
-    each = spec.per_topic * max(1, len(spec.refinements))
-    for number, text in enumerate(refined(asker, questions, spec.refinements, f"{ledger}-refined")):
-        about = topics[number // each].id
-        yield text if isinstance(text, Rejected) else row(spec.kind, user(text), made_from=(about,))
+    return refined_prompts(spec.kind, questions, spec.refinements, asker, f"{ledger}-refined")

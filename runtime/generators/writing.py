@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from compiler.artifacts import TopicRow
 from compiler.schema.generators import Writing
-from runtime.asking import Asker, Rejected, question
-from runtime.refinement import refined
-from runtime.written import Written, listed, row, user
+from runtime.asking import Asker, question
+from runtime.refinement import refined_prompts
+from runtime.written import Written, listed
 
 
 def write(spec: Writing, topics: Sequence[TopicRow], asker: Asker, ledger: str) -> Iterator[Written]:
@@ -20,14 +20,11 @@ def write(spec: Writing, topics: Sequence[TopicRow], asker: Asker, ledger: str) 
     ]
     found = asker.ask_lists(asked, ledger)
     requests = [
-        (f"{topic.id}-{kind}-{number}", item)
+        (topic.id, f"{topic.id}-{kind}-{number}", item)
         for (topic, kind, count), items in zip(wanted, found, strict=True)
         for number, item in enumerate(listed(items, count))
     ]
-    each = spec.per_topic * max(1, len(spec.refinements))
-    for number, text in enumerate(refined(asker, requests, spec.refinements, f"{ledger}-refined")):
-        about = topics[number // each].id
-        yield text if isinstance(text, Rejected) else row(spec.kind, user(text), made_from=(about,))
+    return refined_prompts(spec.kind, requests, spec.refinements, asker, f"{ledger}-refined")
 
 
 def _types(spec: Writing, topic: TopicRow, seed: int) -> list[tuple[str, int]]:
