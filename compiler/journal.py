@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ def read_events(journal: Path) -> Iterator[dict[str, Any]]:
             event = _parsed(line) if line.endswith(b"\n") else None
             if event is not None:
                 yield event
+
+
+def own_events(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without failures of attempts that were told to end: where one rank makes room, the others fail for want of it."""
+    told = list(events)
+    handed_on = {event.get("attempt") for event in told if event["event"] == "requeued"} - {None}
+    return [event for event in told if event["event"] != "failed" or event.get("attempt") not in handed_on]
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.artifacts import ArtifactRecord, InputRecord
-from compiler.journal import append_event, read_events
+from compiler.journal import append_event, own_events, read_events
 from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
@@ -97,10 +97,7 @@ def _nothing_is_left(manifest: Manifest) -> bool:
     for event in read_events(Path(manifest.journal)):
         # What went before this chain is history.
         told = [] if event["event"] == "submitting" and event.get("number", 1) == 1 else [*told, event]
-    # Where rank 0 was told to end, the others fail for want of it.
-    handed_on = {event["attempt"] for event in told if event["event"] == "requeued"}
-    failed = [event for event in told if event["event"] == "failed" and event["attempt"] not in handed_on]
-    causes = [event["error"] for event in failed if not event["again"]]
+    causes = [event["error"] for event in own_events(told) if event["event"] == "failed" and not event["again"]]
     if causes:
         raise EndedBeforeError(f"an earlier job of this chain failed: {causes[-1]}")
     return False

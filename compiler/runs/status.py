@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from compiler.job import job_name
-from compiler.journal import read_events
+from compiler.journal import own_events, read_events
 from compiler.runs.layout import JOBS, RunJob, journal_path, log_folder, read_jobs
 from compiler.runs.queue import Queue, SlurmSilentError, end_in_words, in_words, read_queue
 from compiler.runs.series import Series, at_work, last_series
@@ -86,7 +86,7 @@ def read_status(run: Path, queue: Queue | None = None) -> RunStatus:
 
 def read_stage(run: Path, job: RunJob, queue: Queue | None = None) -> StageStatus:
     """One stage by itself, whatever became of those it needs."""
-    events = list(read_events(journal_path(run, job.label))) if job.action == "run" else []
+    events = own_events(read_events(journal_path(run, job.label))) if job.action == "run" else []
     told = _read_journal(job, events)
     if queue is None or told.state in ("done", "reused"):
         return told

@@ -228,6 +228,18 @@ def test_of_a_chain_the_job_that_is_at_work_counts(run: Path) -> None:
     assert slurm_says(run, *ended).state == "failed"
 
 
+def test_of_a_job_that_was_told_to_end_what_its_other_ranks_say_counts_for_nothing(run: Path) -> None:
+    submitted(run, "7")
+    on_a_node(run, "started", pid=1, attempt="first")
+    on_a_node(run, "requeued", attempt="first", rank=0)
+    on_a_node(run, "failed", attempt="first", rank=1, error="connection closed by peer")
+    assert slurm_says(run, queued(run, "7", "PENDING")).state == "queued"
+    assert read_status(run).stages[1].state == "queued"
+    on_a_node(run, "started", pid=1, attempt="second")
+    on_a_node(run, "failed", attempt="second", rank=0, error="a mistake")
+    assert slurm_says(run, queued(run, "7", "FAILED")).message == "a mistake"
+
+
 def test_a_job_that_slurm_holds_since_it_could_not_be_started_has_failed_and_blocks_what_waits_for_it(
     run: Path,
 ) -> None:

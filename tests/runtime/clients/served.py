@@ -91,9 +91,10 @@ def serving() -> Iterator[Served]:
         await site.start()
         served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
 
-    loop.run_until_complete(begin())
+    # In a thread of its own from the first: another loop may be running in this one, a browser's for its tests.
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
     try:
         yield served
     finally:
