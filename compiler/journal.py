@@ -38,11 +38,16 @@ def read_events(journal: Path) -> Iterator[dict[str, Any]]:
                 yield event
 
 
+def handed_on(events: Iterable[dict[str, Any]]) -> set[str]:
+    """Attempts that were told to end, to go on later."""
+    return {event["attempt"] for event in events if event["event"] == "requeued" and "attempt" in event}
+
+
 def own_events(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without failures of attempts that were told to end: where one rank makes room, the others fail for want of it."""
     told = list(events)
-    handed_on = {event.get("attempt") for event in told if event["event"] == "requeued"} - {None}
-    return [event for event in told if event["event"] != "failed" or event.get("attempt") not in handed_on]
+    ended = handed_on(told)
+    return [event for event in told if event["event"] != "failed" or event.get("attempt") not in ended]
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

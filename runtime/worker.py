@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from compiler.artifacts import ArtifactRecord, InputRecord
-from compiler.journal import append_event, own_events, read_events
+from compiler.journal import append_event, handed_on, own_events, read_events
 from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
@@ -106,9 +106,10 @@ def _nothing_is_left(manifest: Manifest) -> bool:
 def _try_again(journal: Path, most: int, attempt: str, shard: int | None) -> None:
     """Queues this job again, unless that was done often enough, or by another rank of this attempt. Each shard has its
     own tries."""
-    told = (event for event in read_events(journal) if event["event"] == "retried")
-    tried = {event["attempt"] for event in told if event.get("shard") == shard}
-    if attempt in tried or len(tried) >= most:
+    told = list(read_events(journal))
+    tried = {event["attempt"] for event in told if event["event"] == "retried" and event.get("shard") == shard}
+    # An attempt that was told to end is queued again by that already.
+    if attempt in tried | handed_on(told) or len(tried) >= most:
         return
     append_event(journal, "retried", attempt=attempt, **({} if shard is None else {"shard": shard}))
     # The id alone: of an array's element it is its own.

@@ -127,11 +127,12 @@ def _submit(run: Path, job: RunJob, number: int, after: list[str], before: str, 
     folder = log_folder(run, job.label)
     folder.mkdir(parents=True, exist_ok=True)
     stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "", job.requeues)
-    _pickle(stage, folder, job.limit_min or _NO_LIMIT_MIN, job.max_timeouts)
-    executor = _ScriptExecutor(
-        folder, run / script_name(job.label), list(_options(run, job, number, after, before)), lock
-    )
-    executor.update_parameters(nodes=1, ntasks_per_node=job.ranks)
+    limit_min = job.limit_min or _NO_LIMIT_MIN
+    _pickle(stage, folder, limit_min, job.max_timeouts)
+    options = list(_options(run, job, number, after, before))
+    executor = _ScriptExecutor(folder, run / script_name(job.label), options, lock, job.max_timeouts)
+    # submitit's own pickle, which takes the place of ours, must say the same of limits.
+    executor.update_parameters(nodes=1, ntasks_per_node=job.ranks, time=limit_min)
     append_event(journal_path(run, job.label), "submitting", number=number)
     job_id = str(executor.submit(stage).job_id)
     append_event(journal_path(run, job.label), "queued", job_id=job_id)
@@ -161,8 +162,8 @@ def _pickle(stage: StageJob, folder: Path, limit_min: int, max_timeouts: int) ->
 class _ScriptExecutor(submitit.SlurmExecutor):  # type: ignore[misc]
     """submitit's executor with a script of ours: its pickles, requeues and results, our bytes."""
 
-    def __init__(self, folder: Path, script: Path, options: list[str], lock: int) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, script: Path, options: list[str], lock: int, max_timeouts: int) -> None:
+        super().__init__(folder, max_num_timeout=max_timeouts)
         self._script, self._options, self._lock = script, options, lock
         # One executor submits one job; submitit's pause between two would be ours to wait.
         self._throttling = 0.0
