@@ -1,6 +1,7 @@
 """Whose fault a failure looks like: a stage is tried again where machines failed, and never where the recipe did."""
 
 import errno
+from collections.abc import Iterator
 
 _DISKS = {errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENODEV}
 _NETWORKS = {
@@ -37,14 +38,25 @@ _NOT = ("out of memory",)
 
 def looks_like_the_clusters(error: BaseException) -> bool:
     """Whether trying again, perhaps elsewhere, may help. Causes count: a lost connection often comes wrapped."""
+    return any(map(_one_does, _causes(error)))
+
+
+def told_to_end(error: BaseException) -> bool:
+    """Whether Slurm's signal is behind it: it strikes anywhere, also where torch wraps whatever is raised."""
+    return any(isinstance(cause, SystemExit) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it; of torch's CheckpointException what the ranks raised."""
     seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        if _one_does(one):
-            return True
-        one = one.__cause__ or one.__context__
-    return False
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting.append(one.__cause__ or one.__context__)
+            waiting += [raised for raised, *_ in getattr(one, "failures", {}).values()]
 
 
 def _one_does(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from compiler.journal import append_event, handed_on, own_events, read_events
 from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
-from runtime.failures import looks_like_the_clusters
+from runtime.failures import looks_like_the_clusters, told_to_end
 from runtime.shares import ShareDoneError, share_suffix
 
 _PATIENCE_S = 600
@@ -67,11 +67,11 @@ def work(
     except KeyboardInterrupt:
         append_event(journal, "cancelled", attempt=attempt, rank=rank)
         raise
-    except SystemExit:
-        # submitit ends a job so that it has just queued again.
-        append_event(journal, "requeued", attempt=attempt, rank=rank)
-        raise
     except BaseException as error:
+        if told_to_end(error):
+            # submitit ends a job so that it has just queued again.
+            append_event(journal, "requeued", attempt=attempt, rank=rank)
+            raise
         again = looks_like_the_clusters(error)
         # Where the store takes nothing any more, Slurm's word of the job and its log are what is left.
         with suppress(OSError):
