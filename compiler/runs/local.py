@@ -4,12 +4,14 @@ import fcntl
 import os
 import platform
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import submitit
@@ -48,10 +50,11 @@ def run_locally(run: Path, *, watch: Callable[[Change | None], None]) -> Outcome
     """Runs every stage that is not sealed; returns when nothing more can run.
 
     `watch` is called at each change, and with None at every poll in between. A failed stage stops only its dependents.
-    Interrupted (Ctrl-C) it interrupts its jobs and raises KeyboardInterrupt; the run can be resumed.
+    Interrupted (Ctrl-C, SIGTERM, the terminal that closes) it interrupts its jobs and raises KeyboardInterrupt; the run
+    can be resumed.
     """
     jobs = read_jobs(run)
-    with _sole_launcher(run), _environment(PYTHONSAFEPATH="1"):
+    with _sole_launcher(run), _ends_as_interrupted(), _environment(PYTHONSAFEPATH="1"):
         return _launch(run, jobs, watch)
 
 
@@ -150,6 +153,23 @@ def _sole_launcher(run: Path) -> Iterator[None]:
         except BlockingIOError:
             raise AlreadyRunningError(f"run {run.name} is being run by another `rung run` or `rung resume`") from None
         yield
+
+
+@contextmanager
+def _ends_as_interrupted() -> Iterator[None]:
+    """Who is told to end takes its jobs along. What a parent has it ignore (nohup) it goes on ignoring."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in heard:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in heard:
+            signal.signal(one, signal.SIG_DFL)
 
 
 @contextmanager

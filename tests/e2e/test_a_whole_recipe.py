@@ -151,7 +151,8 @@ def _holds_something(trace: Path) -> bool:
         return False
 
 
-def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda how: how.name)
+def test_interrupted_by_the_user_it_says_how_to_go_on(how: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "compiler", "run", str(RECIPE), "--store", str(tmp_path)]
     process = subprocess.Popen(
         command,
@@ -159,14 +160,15 @@ def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Whoever started the tests in the background made them deaf to Ctrl-C, and the children would be so too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # Whoever started the tests in the background made them deaf to this, and the children would be so too.
+        preexec_fn=lambda: signal.signal(how, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/journal/*.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    # A terminal tells all that run in it, whoever kills tells one.
+    os.kill(process.pid, how) if how is signal.SIGTERM else os.killpg(process.pid, how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "rung resume micro-" in errors
