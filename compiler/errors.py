@@ -58,10 +58,14 @@ def _in_reading_order(problem: Problem) -> tuple[bool, Span, str]:
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """A hint that names the nearest of the choices, or lists them when none is near and there are few."""
     known = sorted(set(choices))
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    for near in nearest(word, known):
+        return f"did you mean {near!r}?"
     return f"choose from {', '.join(known)}" if 0 < len(known) <= 30 else ""
+
+
+def nearest(word: str, choices: Iterable[str]) -> list[str]:
+    """The choice that was probably meant, if any is near."""
+    return get_close_matches(word, sorted(set(choices)), n=1, cutoff=0.6)
 
 
 def visible(text: str) -> str:

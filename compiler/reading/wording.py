@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from compiler.codes import Code
-from compiler.errors import did_you_mean
+from compiler.errors import did_you_mean, nearest
 from compiler.manifest import Placement
 from compiler.reading.fields import accepts, hint_below, hints_of, kinds_of, pieces_of, record_type_at
 from compiler.reading.problems import Problems, used_here
@@ -23,17 +24,38 @@ def note_errors(
     """Adds what pydantic says of a tree of the type `hint`. `more_keys` may stand there too, though no fields of it."""
     details = error.errors(include_url=False, include_input=False)
     wrong_kinds = {detail["loc"][:-1] for detail in details if _is_wrong_kind(detail["type"], detail["loc"])}
+    misspelt = _misspelt(details)
     told = False
     for detail in details:
+        # The unknown key that was meant tells it already.
+        if detail["type"] == "missing" and detail["loc"] in misspelt:
+            continue
         # What a piece of the wrong kind has or lacks besides says nothing.
         if detail["loc"][:-1] in wrong_kinds and detail["loc"][-1] != "kind":
             continue
         spot = _locate(tree, hint, path, detail["loc"], str(detail["type"]))
         if spot is not None:
             told = True
+            # To pydantic a list of which every entry is wrong is too short besides.
+            if detail["type"] == "too_short" and isinstance(spot.node, Listing) and spot.node.items:
+                continue
             _note(spot, str(detail["type"]), detail.get("ctx", {}), str(detail["msg"]), problems, more_keys)
     if not told:
         problems.add(tree.at, path, str(details[0]["msg"]), "wrong-value")
+
+
+def _misspelt(details: Sequence[ErrorDetails]) -> set[tuple[int | str, ...]]:
+    """Keys that are missing where a key stands that is nearly theirs."""
+    missing: dict[tuple[int | str, ...], list[str]] = {}
+    for detail in details:
+        if detail["type"] == "missing":
+            missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
+    return {
+        (*detail["loc"][:-1], meant)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        for meant in nearest(str(detail["loc"][-1]), missing.get(detail["loc"][:-1], ()))
+    }
 
 
 def _is_wrong_kind(error: str, loc: tuple[int | str, ...]) -> bool:

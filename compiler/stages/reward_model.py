@@ -42,7 +42,7 @@ class RewardModel(Stage):
     global_batch_size: Count
     """in responses (in pairs where it learns from preferences)"""
     learning_rate: LearningRate
-    """Over the whole stage."""
+    """How the rate goes from the first step of the stage to the last."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
     """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]

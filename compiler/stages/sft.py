@@ -24,7 +24,7 @@ class Sft(Stage):
     global_batch_size: Count
     """in dialogues"""
     learning_rate: LearningRate
-    """Over the whole stage."""
+    """How the rate goes from the first step of the stage to the last."""
     optimizer: Annotated[Optimizer, Piece("optimizers")]
     """How weights are moved."""
     precision: Annotated[Precision, Piece("precisions")]
