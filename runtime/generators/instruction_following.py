@@ -1,11 +1,13 @@
 """instruction_following: prompts of others, each with an instruction whose following a program can verify.
 
+Instructions that a prompt carries already stay: an answer has to follow them too.
+
 This is the text side: which instruction goes with which prompt is a function of the seed and the prompt alone. What an
 assistant says in between (multi_turn, second_turn) is given to `finish`.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,11 +79,12 @@ def finish(draft: Draft, answer: str | None) -> PromptRow:
 
 def _draft(spec: InstructionFollowing, prompt: PromptRow, other: PromptRow, name: str, rng: random.Random) -> Draft:
     *earlier, turn = prompt.messages
-    answered = other.messages[-1].content if spec.form == "multi_turn" else turn.content
+    last = other if spec.form == "multi_turn" else prompt
+    answered = last.messages[-1].content
     kind = _choose(spec, rng)
     parameters = instructions.draw(kind, answered, rng)
     instruction = instructions.words(kind, parameters, rng.randrange(_VARIANTS))
-    check = {VERIFIER: "instructions", "instructions": [{"type": kind, **parameters}]}
+    check = {VERIFIER: "instructions", "instructions": [*_carried(last), {"type": kind, **parameters}]}
     variant, made_from = rng.randrange(_VARIANTS), (prompt.id,)
     match spec.form:
         case "single_turn":
@@ -93,6 +96,14 @@ def _draft(spec: InstructionFollowing, prompt: PromptRow, other: PromptRow, name
             return Draft(name, (*earlier, first), (other.messages[-1],), check, (*made_from, other.id))
         case "second_turn":
             return Draft(name, prompt.messages, (_said(spec.form, variant, instruction),), check, made_from)
+
+
+def _carried(prompt: PromptRow) -> Sequence[Mapping[str, Any]]:
+    """The instructions that answers to this prompt have to follow as it is."""
+    if prompt.check is None or prompt.check[VERIFIER] != "instructions":
+        return ()
+    carried: Sequence[Mapping[str, Any]] = prompt.check["instructions"]
+    return carried
 
 
 def _choose(spec: InstructionFollowing, rng: random.Random) -> str:

@@ -3,7 +3,7 @@ from itertools import islice
 
 from compiler.artifacts import Message, PromptRow
 from compiler.schema.generators import InstructionFollowing
-from runtime import instructions
+from runtime import instructions, verifiers
 from runtime.generators.instruction_following import drafts, finish
 from runtime.rows import messages_id
 
@@ -65,6 +65,22 @@ def test_a_revision_asks_for_the_same_answer_in_another_form() -> None:
     assert first.content in {prompt.messages[0].content for prompt in PROMPTS}
     assert between.content == "An answer, with commas."
     assert "comma" in last.content
+
+
+def test_instructions_that_a_prompt_carries_bind_the_answer_too() -> None:
+    words = {"type": "length_constraints:number_words", "relation": "at least", "num_words": 25}
+    carried = {"verifier": "instructions", "instructions": [words]}
+    prompts = [prompt.model_copy(update={"check": carried}) for prompt in PROMPTS]
+    for form in ("single_turn", "multi_turn", "second_turn"):
+        row = finish(next(drafts(_spec(form, punctuation=1), prompts, seed=1)), "An answer.")
+        assert row.check is not None
+        assert row.check["instructions"] == [words, {"type": "punctuation:no_comma"}]
+        assert not verifiers.verify(row.check, "Short and without one.").passed
+        assert verifiers.verify(row.check, "word " * 25).passed
+        assert not verifiers.verify(row.check, "word, " * 25).passed
+    other = [prompt.model_copy(update={"check": {"verifier": "numeric", "answer": "4"}}) for prompt in PROMPTS]
+    row = finish(next(drafts(_spec(punctuation=1), other, seed=1)), None)
+    assert row.check == {"verifier": "instructions", "instructions": [{"type": "punctuation:no_comma"}]}
 
 
 def test_what_a_prompt_says_is_never_taken_for_a_template() -> None:
