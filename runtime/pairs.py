@@ -57,4 +57,5 @@ def pair_logprobs(logprobs_BL: Tensor, batch: Batch) -> PreferenceLogprobs:
         chosen_reward_B=rewards_S[0::2],
         rejected_reward_B=rewards_S[1::2],
         chosen_length_B=lengths_S[0::2],
+        rejected_length_B=lengths_S[1::2],
     )

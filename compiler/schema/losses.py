@@ -48,11 +48,13 @@ class SimPO(Record):
 
 
 class IPO(Record):
-    """Identity preference optimisation: (implicit gap - 1 / (2 beta))^2."""
+    """Identity preference optimisation: (gap of log-ratios - 1 / (2 beta))^2."""
 
     kind: Literal["ipo"]
     beta: Positive
-    """Scale of the implicit gap."""
+    """Strength of the pull to the reference: the gap's target is 1 / (2 beta)."""
+    average_log_probs: bool
+    """Take log-ratios per token of the answer, as TRL does (the authors' own runs did), not per answer."""
     sft_weight: NonNegative
     """Weight of the negative log-likelihood of the chosen answer."""
     sft_average: bool

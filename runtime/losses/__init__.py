@@ -4,13 +4,14 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast, get_args
 
-from compiler.schema.losses import DPO, IPO, RPO, Loss
+from compiler.schema.base import Record
+from compiler.schema.losses import Loss
 from runtime.engine.objective import LossOutput
 from runtime.losses.preference import PreferenceLogprobs
 
 PreferenceLoss = Callable[[Any, PreferenceLogprobs], LossOutput]
 
-_RECORDS: tuple[type[DPO] | type[IPO] | type[RPO], ...] = get_args(get_args(Loss)[0])
+_RECORDS: tuple[type[Record], ...] = get_args(get_args(Loss)[0])
 _KINDS = tuple(get_args(record.model_fields["kind"].annotation)[0] for record in _RECORDS)
 
 

@@ -1,6 +1,7 @@
 """ipo: identity preference optimisation (Azar et al., arXiv 2310.12036, eq. 17).
 
-L = (Delta - 1 / (2 beta))^2. It equals RPO's squared distance with b = 1/2, divided by beta^2.
+L = (Delta - 1 / (2 beta))^2. It equals RPO's squared distance with b = 1/2, divided by beta^2. With `average_log_probs`
+each answer's log-ratio is divided by its tokens first, as TRL does it, whose authors had that from the paper's.
 """
 
 from torch import Tensor
@@ -12,7 +13,8 @@ from runtime.losses.preference import PreferenceLogprobs, total
 
 def loss(spec: IPO, pairs: PreferenceLogprobs) -> LossOutput:
     """The loss of these pairs."""
-    return total(ipo(pairs.log_ratio_gap_B, spec.beta), spec, pairs)
+    gap_B = pairs.mean_log_ratio_gap_B if spec.average_log_probs else pairs.log_ratio_gap_B
+    return total(ipo(gap_B, spec.beta), spec, pairs)
 
 
 def ipo(log_ratio_gap_B: Tensor, beta: float) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from compiler.schema.losses import DPO, IPO, RPO
+from compiler.schema.losses import Loss
 from runtime.engine.objective import LossOutput
 from runtime.losses.sft import sft
 
@@ -24,6 +24,7 @@ class PreferenceLogprobs:
     rejected_reward_B: Tensor
     chosen_length_B: Tensor
     """Tokens that chosen_B sums over."""
+    rejected_length_B: Tensor
 
     @property
     def chosen_ratio_B(self) -> Tensor:
@@ -41,12 +42,17 @@ class PreferenceLogprobs:
         return self.chosen_ratio_B - self.rejected_ratio_B
 
     @property
+    def mean_log_ratio_gap_B(self) -> Tensor:
+        """Delta, with either log-ratio divided by its answer's tokens."""
+        return self.chosen_ratio_B / self.chosen_length_B - self.rejected_ratio_B / self.rejected_length_B
+
+    @property
     def reward_gap_B(self) -> Tensor:
         """r*(x, y_c) - r*(x, y_l)"""
         return self.chosen_reward_B - self.rejected_reward_B
 
 
-def total(preference_B: Tensor, spec: DPO | IPO | RPO, pairs: PreferenceLogprobs) -> LossOutput:
+def total(preference_B: Tensor, spec: Loss, pairs: PreferenceLogprobs) -> LossOutput:
     """L = sum over pairs of preference + sft_weight * (-log pi(y_c)); NeMo-Aligner's total loss, gpt_dpo.yaml.
 
     Metrics, as sums over pairs: `accuracy` (the implicit gap is positive), `implicit_gap` (beta * Delta),

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from torch import Tensor
 
-from compiler.schema.losses import DPO, IPO, RPO
+from compiler.schema.losses import Loss
 from runtime import losses
+from runtime.losses.cdpo import cdpo
 from runtime.losses.dpo import dpo
 from runtime.losses.ipo import ipo
 from runtime.losses.preference import PreferenceLogprobs
@@ -55,19 +57,29 @@ def _pairs(rows: int = 5, seed: int = 0, **fields: Tensor) -> PreferenceLogprobs
         "chosen_reward_B": -draw(4),
         "rejected_reward_B": draw(4),
         "chosen_length_B": torch.arange(1, rows + 1, dtype=torch.float64),
+        "rejected_length_B": torch.arange(rows + 3, 3, -1, dtype=torch.float64),
     }
     return PreferenceLogprobs(**{**drawn, **fields})
 
 
 def _spec(kind: str, **fields: Any) -> Any:
-    record = {"dpo": DPO, "ipo": IPO, "rpo": RPO}[kind]
-    given = {"kind": kind, "beta": 0.1, "sft_weight": 0.0, "sft_average": False, **fields}
-    return record.model_validate({**({"distance": "bwd_kl", "eta": 0.7} if kind == "rpo" else {}), **given})
+    own: dict[str, Any] = {
+        "dpo": {},
+        "cdpo": {"label_noise": 0.1},
+        "simpo": {"gamma": 0.5},
+        "ipo": {"average_log_probs": False},
+        "rpo": {"distance": "bwd_kl", "eta": 0.7},
+    }[kind]
+    given = {"kind": kind, "beta": 0.1, "sft_weight": 0.0, "sft_average": False, **own, **fields}
+    return TypeAdapter(Loss).validate_python(given)
 
 
 SPECS = [
     _spec("dpo"),
+    _spec("cdpo"),
+    _spec("simpo", beta=2.0),
     _spec("ipo"),
+    _spec("ipo", average_log_probs=True),
     _spec("rpo"),
     _spec("rpo", distance="fwd_kl"),
     _spec("rpo", distance="sq"),
@@ -198,16 +210,24 @@ def test_what_changes_no_gap_changes_no_preference_loss(spec: Any) -> None:
     pairs, loss = _pairs(), losses.find(spec.kind)
     shift = torch.tensor([3.0, -1.0, 0.5, 2.0, -4.0], dtype=torch.float64)
 
+    per_token = spec.kind == "simpo" or getattr(spec, "average_log_probs", False)
+
+    def shifted(name: str) -> Tensor:
+        length_B = pairs.rejected_length_B if "rejected" in name else pairs.chosen_length_B
+        return getattr(pairs, name) + (shift * length_B if per_token and "reward" not in name else shift)
+
     def moved(*names: str) -> PreferenceLogprobs:
-        return PreferenceLogprobs(**{**vars(pairs), **{name: getattr(pairs, name) + shift for name in names}})
+        return PreferenceLogprobs(**{**vars(pairs), **{name: shifted(name) for name in names}})
 
     before = loss(spec, pairs).metrics["preference_loss"]
-    for names in (
+    same = [
         ("chosen_B", "rejected_B"),
         ("reference_chosen_B", "reference_rejected_B"),
-        ("chosen_B", "reference_chosen_B"),
         ("chosen_reward_B", "rejected_reward_B"),
-    ):
+        # simpo looks at no reference.
+        ("reference_chosen_B",) if spec.kind == "simpo" else ("chosen_B", "reference_chosen_B"),
+    ]
+    for names in same:
         torch.testing.assert_close(loss(spec, moved(*names)).metrics["preference_loss"], before)
 
 
@@ -231,7 +251,11 @@ def test_beta_and_eta_scale_the_gaps(spec: Any) -> None:
     delta, rewards = pairs.log_ratio_gap_B, pairs.chosen_reward_B - pairs.rejected_reward_B
     expected = {
         "dpo": lambda: dpo(0.1 * delta),
-        "ipo": lambda: (delta - 5).square(),
+        "cdpo": lambda: 0.9 * dpo(0.1 * delta) + 0.1 * dpo(-0.1 * delta),
+        "simpo": lambda: dpo(
+            2 * (pairs.chosen_B / pairs.chosen_length_B - pairs.rejected_B / pairs.rejected_length_B) - 0.5
+        ),
+        "ipo": lambda: ((pairs.mean_log_ratio_gap_B if spec.average_log_probs else delta) - 5).square(),
         "rpo": lambda: DISTANCES[spec.distance](0.1 * delta, 0.7 * rewards),
     }[spec.kind]()
     torch.testing.assert_close(losses.find(spec.kind)(spec, pairs).metrics["preference_loss"], expected.sum())
@@ -277,3 +301,12 @@ def test_an_unknown_loss_is_refused() -> None:
     for name in ("preference", "sft", "os"):
         with pytest.raises(ValueError, match="dpo"):
             losses.find(name)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2, 0.4])
+def test_conservative_dpo_is_least_where_it_believes_the_labels_as_much_as_they_deserve(noise: float) -> None:
+    best = torch.tensor([math.log((1 - noise) / noise)], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(cdpo(best, noise).sum(), best)
+    torch.testing.assert_close(gradient, torch.zeros_like(best), atol=1e-12, rtol=0)
+    assert cdpo(best, noise) < cdpo(best + 0.1, noise)
+    assert cdpo(best, noise) < cdpo(best - 0.1, noise)
