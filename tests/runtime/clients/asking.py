@@ -42,10 +42,11 @@ def requests(count: int, first: int = 0) -> Iterator[Request]:
 
 
 def main() -> None:
-    """HOME URL ROWS: prints how many rows came, and the peak of memory in bytes."""
+    """HOME URL ROWS [CONCURRENCY]: prints how many rows came, and the peak of memory in bytes."""
     home, url, rows = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    concurrency = int(sys.argv[4]) if len(sys.argv) > 4 else 32
     came = 0
-    with open_model("served", context(home, url, concurrency=32)) as model:
+    with open_model("served", context(home, url, concurrency=concurrency)) as model:
         for number, completion in enumerate(model.ask(requests(rows), ledger="answers", total=rows)):
             assert completion.key == f"row-{number}"
             came += 1

@@ -7,6 +7,10 @@ import sys
 _TEXT = "the same words for everybody, about as many as a short answer has, and some more of them " * 6
 _BODY = json.dumps(
     {
+        "id": "instant",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "some/model",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": _TEXT}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 20, "completion_tokens": 100},
     }
