@@ -30,6 +30,7 @@ bench: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
 	$(BIN)/python -P benchmarks/planning.py
 	$(BIN)/python -P benchmarks/slurm.py
+	$(BIN)/python -P benchmarks/driver.py
 	$(BIN)/python -P benchmarks/pictures.py
 
 $(VENV)/bin/python:

@@ -1,8 +1,9 @@
-"""Losses that weigh a pair by its rewards learn from pairs that have some."""
+"""Losses that weigh a pair by its rewards learn from pairs that have some; judges weigh what was learnt."""
 
 from compiler.checks.origins import origins
 from compiler.checks.view import View
 from compiler.elaborate import ProgramStage
+from compiler.schema.judges import RewardModelJudge
 from compiler.schema.losses import RPO, BradleyTerry
 from compiler.schema.sources import Rows
 from compiler.stages.adopt import REWARDS, Adopt
@@ -20,6 +21,29 @@ def check_rewards(view: View) -> None:
                 _check(view, at, "preferences", "a margin", label)
             case _:
                 pass
+        for field in _JUDGES:
+            judge = getattr(at.stage, field, None)
+            if isinstance(judge, RewardModelJudge):
+                _check_weights(view, at, field, judge)
+
+
+_JUDGES = ("judge", "reward", "fitness")
+"""Fields of stages that may hold a reward model's judge."""
+ONE_REWARD = "helpfulness"
+"""What a reward model that learnt from pairs calls its reward."""
+
+
+def _check_weights(view: View, at: ProgramStage, field: str, judge: RewardModelJudge) -> None:
+    made = view.stages[judge.model]
+    if (
+        isinstance(made.stage, RewardModel)
+        and made.stage.preferences is not None
+        and set(judge.weights) != {ONE_REWARD}
+    ):
+        written = next(ref.written for ref in at.refs if ref.path == f"{field}.model")
+        message = f"{written!r} learns one reward from pairs, `{ONE_REWARD}`, and nothing else can be weighed"
+        hint = f"write `weights: {{{ONE_REWARD}: 1.0}}`"
+        view.blame(at, f"{field}.weights", message, "wrong-value", hint=hint, related=((made.at, "the reward model"),))
 
 
 def _check(view: View, at: ProgramStage, field: str, who: str, label: str) -> None:

@@ -21,7 +21,6 @@ from compiler.stages.endpoint import Endpoint
 from compiler.stages.evaluate import Evaluate
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
-from compiler.stages.reward_model import RewardModel
 from compiler.stages.tokenize import Tokenize
 
 _RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -84,8 +83,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
             yield f"{room[:-1]} {kind!r}"
     if isinstance(stage, Evaluate) and stage.grade is not None:
         yield "an exam with a grade"
-    if isinstance(stage, RewardModel) and stage.preferences is not None:
-        yield "a reward model that learns from preferences"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
     if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):

@@ -95,7 +95,7 @@ def synthetic(lineage: Lineage) -> dict[str, Any]:
         data = str(one.record.stage["data"])
         entry = sets.setdefault(data, _training_set(data, one, lineage))
         entry["used_by"].append(one.label)
-    rated = sum({str(one.record.stage["responses"]): one.facts["rows"] for one in lineage.of("reward_model")}.values())
+    rated = sum({_rated_by(one): int(one.facts["rows"]) for one in lineage.of("reward_model")}.values())
     found = list(sets.values())
     return {
         **synthetic_share(found),
@@ -163,6 +163,12 @@ def _training_set(data: str, one: Made, lineage: Lineage) -> dict[str, Any]:
         "synthetic": int(one.facts["rows_synthetic"]),
         "human": int(one.facts["rows_human"]),
     }
+
+
+def _rated_by(reward_model: Made) -> str:
+    """What it learnt from: ratings, responses or preferences."""
+    stage = reward_model.record.stage
+    return str(stage.get("ratings") or stage.get("responses") or stage.get("preferences"))
 
 
 def _learnt_from(lineage: Lineage) -> Iterator[Made]:

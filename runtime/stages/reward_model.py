@@ -1,69 +1,34 @@
-"""reward_model: regression on HelpSteer's attributes from the hidden state at the last token."""
+"""reward_model: HelpSteer's attributes, or one reward, from the hidden state at the last token."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from statistics import fmean
-from typing import Any
 
-import torch
-
-from compiler.artifacts import ATTRIBUTES, RatingRow, ResponseRow, ScoreRow
-from compiler.schema.losses import Regression
 from compiler.stages.reward_model import RewardModel
+from runtime import preferred, rated
 from runtime.context import Context, Facts
-from runtime.engine.batch import Batch, pack_whole
 from runtime.engine.checkpoint import load_weights
-from runtime.engine.model import Model, build
-from runtime.engine.objective import LossOutput
+from runtime.engine.model import build
 from runtime.engine.parallel import Options
-from runtime.losses.bradley_terry import bradley_terry
-from runtime.losses.regression import UNRATED, regression
 from runtime.policy import TOKENIZER, WEIGHTS, read_model_spec, write_policy
-from runtime.randomness import uniforms
-from runtime.rewards import CALIBRATION, HEAD, attributes, pair_accuracy
-from runtime.rows import read_rows
+from runtime.rewards import CALIBRATION, HEAD, pair_accuracy
 from runtime.tokenizer import ChatTokenizer
 from runtime.training import epochs, fit, joined
-
-
-@dataclass(frozen=True)
-class _Example:
-    prompt_id: str
-    family: str
-    token_ids: tuple[int, ...]
-    targets: tuple[float, ...]
-    """In the order of ATTRIBUTES; UNRATED where nobody gave one."""
 
 
 def run(stage: RewardModel, ctx: Context) -> Facts:
     """Trains the reward model and calibrates it on held-out prompts; facts: rows, pair accuracy by family, losses."""
     init = ctx.input(stage.init)
     tokenizer = ChatTokenizer.load(init / TOKENIZER)
-    examples = _examples(stage, ctx, tokenizer)
-    held_out = {
-        prompt for prompt in {row.prompt_id for row in examples} if uniforms(1, "held out", prompt)[0] < stage.held_out
-    }
-    training = [row for row in examples if row.prompt_id not in held_out]
-    pairs = _adjacent_pairs(training)
-    pair_weight = stage.loss.bradley_terry_weight if isinstance(stage.loss, Regression) else 0.0
-
-    def collate_pairs(numbers: Sequence[int]) -> Batch:
-        return _collate([row for number in numbers for row in pairs[number]], tokenizer.pad_id)
-
-    def objective(values_BK: torch.Tensor, batch: Batch) -> LossOutput:
-        return _loss(values_BK, batch, pair_weight)
-
+    kind = rated if stage.preferences is None else preferred
+    lessons = kind.lessons(stage, ctx, tokenizer)
     with joined(stage, ctx) as world:
         layout, options = ctx.placement.layout, Options.of(ctx.placement)
         model = build(read_model_spec(init), layout, stage.precision, seed=stage.seed, head=HEAD, options=options)
-        load_weights(model, init / WEIGHTS, body_only=True)
-        steps = epochs(stage, ctx, world, num_rows=len(training), group=2, collate=collate_pairs)
-        curve = fit(stage, ctx, model, steps, objective)
+        # Another reward model's head says something already; a policy has none.
+        load_weights(model, init / WEIGHTS, body_only=not (init / CALIBRATION).exists())
+        steps = epochs(stage, ctx, world, num_rows=lessons.num_rows, group=lessons.group, collate=lessons.collate)
+        curve = fit(stage, ctx, model, steps, lessons.objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
-        unseen = [row for row in examples if row.prompt_id in held_out]
-        calibration = _calibrate(model, unseen, tokenizer.pad_id, ctx.placement.rows_at_once)
+        calibration = lessons.calibrate(model)
     if ctx.rank != 0:
         return {}
     (ctx.output / CALIBRATION).write_text(json.dumps(calibration, indent=1), encoding="utf-8")
@@ -72,99 +37,9 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
         for family, (accuracy, count) in pair_accuracy({"helpfulness": 1.0}, ctx.output).items()
     }
     return {
-        "rows": len(training),
-        "rows_held_out": len(examples) - len(training),
+        "rows": lessons.num_rows,
+        "rows_held_out": lessons.num_held_out,
         "pair_accuracy_by_helpfulness": helpfulness,
         "held_out_mse": calibration["mse"],
         **curve.seal(ctx.output),
     }
-
-
-def _examples(stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer) -> list[_Example]:
-    """An attribute that nobody gave stays UNRATED; a response without any has nothing to teach, and is an error."""
-    examples = []
-    for row, answer_ids, given in _rated_answers(stage, ctx, tokenizer):
-        if not given:
-            raise ValueError(f"response {row.id} has none of the attributes {', '.join(ATTRIBUTES)}")
-        ids = (*tokenizer.encode_prompt(row.messages), *answer_ids)
-        targets = tuple(given.get(name, UNRATED) for name in ATTRIBUTES)
-        examples.append(_Example(row.prompt_id, row.family, ids, targets))
-    return examples
-
-
-def _rated_answers(
-    stage: RewardModel, ctx: Context, tokenizer: ChatTokenizer
-) -> Iterator[tuple[RatingRow | ResponseRow, Sequence[int], Mapping[str, float]]]:
-    """(row, tokens of its answer, its attributes)"""
-    if stage.ratings is not None:
-        for rating in read_rows(ctx.input(stage.ratings), RatingRow):
-            yield rating, tokenizer.encode_answer(rating.response), rating.attributes
-        return
-    if stage.responses is None or stage.scores is None:
-        raise NotImplementedError("a reward model that learns from preferences")
-    scores = {row.response_id: row for row in read_rows(ctx.input(stage.scores), ScoreRow)}
-    for row in read_rows(ctx.input(stage.responses), ResponseRow):
-        yield row, tokenizer.answer_ids(row.response, row.response_ids), scores[row.id].attributes
-
-
-def _adjacent_pairs(examples: Sequence[_Example]) -> list[tuple[_Example, _Example]]:
-    """Each response with a neighbour, of the same prompt where it can be: batches are made of whole pairs."""
-    in_order = sorted(range(len(examples)), key=lambda row: (examples[row].prompt_id, row))
-    paired = in_order if len(in_order) % 2 == 0 else [*in_order, in_order[0]]
-    return [(examples[one], examples[other]) for one, other in zip(paired[::2], paired[1::2], strict=True)]
-
-
-def _collate(rows: Sequence[_Example], pad_id: int) -> Batch:
-    names = [row.prompt_id for row in rows]
-    same = [float(names[place] == names[place ^ 1]) for place in range(len(names))]
-    return pack_whole(
-        [row.token_ids for row in rows],
-        group=2,
-        pad_id=pad_id,
-        extra={"targets": torch.tensor([row.targets for row in rows]), "same_prompt": torch.tensor(same)},
-    )
-
-
-def _loss(values_BK: torch.Tensor, batch: Batch, pair_weight: float) -> LossOutput:
-    """Squared error of the rated attributes; with a weight, Bradley-Terry over pairs of one prompt, on helpfulness, or
-    on correctness where helpfulness is not rated."""
-    targets_BK = batch.extra["targets"]
-    errors_B = regression(values_BK, targets_BK)
-    loss = errors_B.sum()
-    metrics = {"squared_error": errors_B.sum().detach()}
-    if pair_weight:
-        rated_PK = (targets_BK[0::2] != UNRATED) & (targets_BK[1::2] != UNRATED)
-        leading_P = torch.where(rated_PK[:, 0], 0, 1)[:, None]
-        gaps_PK, true_PK = (values[0::2] - values[1::2] for values in (values_BK, targets_BK))
-        gap_P = gaps_PK.gather(1, leading_P)[:, 0]
-        sign_P = torch.sign((true_PK * rated_PK).gather(1, leading_P)[:, 0]) * batch.extra["same_prompt"][0::2]
-        # Pairs that are equally good, or of two prompts, have sign 0 and teach nothing here.
-        pair_losses_P = bradley_terry(gap_P * sign_P, torch.zeros_like(gap_P)) * sign_P.abs()
-        loss = loss + pair_weight * 2 * pair_losses_P.sum()
-    return LossOutput(loss_sum=loss, weight=float(len(values_BK)), metrics=metrics)
-
-
-def _calibrate(model: Model, examples: Sequence[_Example], pad_id: int, rows_at_once: int) -> dict[str, Any]:
-    predicted = attributes(model, [row.token_ids for row in examples], pad_id=pad_id, rows_at_once=rows_at_once)
-    by_prompt: dict[str, list[int]] = {}
-    for number, row in enumerate(examples):
-        by_prompt.setdefault(row.prompt_id, []).append(number)
-    pairs = [
-        {
-            "family": examples[one].family,
-            "true": [examples[one].targets, examples[other].targets],
-            "predicted": [predicted[one], predicted[other]],
-        }
-        for rows in by_prompt.values()
-        for one, other in combinations(rows, 2)
-        if examples[one].targets != examples[other].targets and _rated(examples[one]) == _rated(examples[other])
-    ]
-    errors = [
-        fmean((true - value) ** 2 for true, value in zip(row.targets, numbers, strict=True) if true != UNRATED)
-        for row, numbers in zip(examples, predicted, strict=True)
-    ]
-    return {"mse": sum(errors) / max(1, len(errors)), "pairs": pairs}
-
-
-def _rated(example: _Example) -> list[bool]:
-    return [target != UNRATED for target in example.targets]

@@ -11,15 +11,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
 
 from checkpoints import SHAPES
 
-from compiler.artifacts import Message, RatingRow, ResponseRow, ScoreRow
+from compiler.artifacts import Message, PreferenceRow, RatingRow, ResponseRow, ScoreRow
 from compiler.schema.model import Layout, Precision
 from runtime.engine.batch import Batch
 from runtime.engine.model import build
 from runtime.engine.parallel import start
 from runtime.losses.regression import UNRATED
 from runtime.policy import write_policy
+from runtime.preferred import loss as preferred_loss
+from runtime.rated import loss as rated_loss
 from runtime.rewards import pair_accuracy
-from runtime.stages.reward_model import _loss
 from runtime.tokenizer import train_tokenizer
 
 
@@ -47,13 +48,13 @@ def rating(prompt: int, answer: str, attributes: Mapping[str, float]) -> RatingR
     )
 
 
-def trained(run_stage: Any, policy: Path, weight: float = 1.0, **inputs: Any) -> Any:
+def trained(run_stage: Any, policy: Path, loss: Mapping[str, Any] | None = None, epochs: int = 5, **inputs: Any) -> Any:
     fields = {
         "init": "policy",
         **{name: name for name in inputs},
-        "loss": {"kind": "regression", "bradley_terry_weight": weight},
+        "loss": loss or {"kind": "regression", "bradley_terry_weight": 1.0},
         "held_out": 0.3,
-        "epochs": 5,
+        "epochs": epochs,
         "global_batch_size": 8,
         "learning_rate": {"shape": "constant", "start": 3e-3, "end": 3e-3, "warmup_steps": 0},
         "optimizer": {"beta1": 0.9, "beta2": 0.98, "epsilon": 1e-8, "weight_decay": 0.0, "clip_grad": 1.0},
@@ -106,7 +107,7 @@ def loss(targets: list[list[float]], *, weight: float) -> tuple[float, torch.Ten
     values = torch.zeros(len(targets), 5, requires_grad=True)
     extra = {"targets": torch.tensor(targets), "same_prompt": torch.ones(len(targets))}
     mask = torch.zeros(len(targets), 1)
-    found = _loss(values, Batch(mask.long(), mask.long(), mask, extra=extra), weight).loss_sum
+    found = rated_loss(values, Batch(mask.long(), mask.long(), mask, extra=extra), weight).loss_sum
     found.backward()
     assert values.grad is not None
     return float(found.detach()), values.grad
@@ -125,3 +126,60 @@ def test_pairs_are_ordered_by_helpfulness_or_else_by_correctness() -> None:
         _, plain = loss(rows, weight=0.0)
         moved = (gradient - plain).abs().sum(dim=0) > 0
         assert moved.tolist() == [pairs > 0 and place == column for place in range(5)]
+
+
+def preference(prompt: int, margin: float = 1.0) -> PreferenceRow:
+    chosen, rejected = rating(prompt, "good", {}), rating(prompt, "bad", {})
+    return PreferenceRow(
+        id=f"{prompt}",
+        prompt_id=str(prompt),
+        family="talk",
+        messages=chosen.messages,
+        chosen=chosen.response,
+        rejected=rejected.response,
+        chosen_ids=None,
+        rejected_ids=None,
+        chosen_reward=margin,
+        rejected_reward=0.0,
+    )
+
+
+@pytest.mark.parametrize("margin", ["none", "subtracted", "scaled"])
+def test_it_learns_which_of_two_answers_is_better(run_stage: Any, policy: Path, margin: str) -> None:
+    pairs = [preference(prompt) for prompt in range(24)]
+    ran = trained(run_stage, policy, {"kind": "bradley_terry", "margin": margin}, preferences=pairs)
+    accuracy, held_out = pair_accuracy({"helpfulness": 1.0}, ran.output)["talk"]
+    assert accuracy == 1.0
+    assert held_out == ran.facts["rows_held_out"] == 24 - ran.facts["rows"] > 3
+    assert ran.facts["steps"] == 5 * (ran.facts["rows"] // 8)  # a batch is of pairs
+
+
+def test_a_margin_asks_for_a_gap_that_is_wider(run_stage: Any, policy: Path) -> None:
+    """-log sigmoid(gap - m) is least where the gap has gone m further."""
+
+    def gap(margin: str) -> float:
+        pairs = [preference(prompt, margin=15.0) for prompt in range(16)]
+        ran = trained(run_stage, policy, {"kind": "bradley_terry", "margin": margin}, 20, preferences=pairs)
+        told = json.loads((ran.output / "calibration.json").read_text())["pairs"]
+        return sum(pair["predicted"][0][0] - pair["predicted"][1][0] for pair in told) / len(told)
+
+    assert gap("subtracted") > gap("none") + 2
+
+
+def test_pairs_of_unequal_margin_weigh_by_them() -> None:
+    values = torch.zeros(4, 5, requires_grad=True)
+    mask = torch.zeros(4, 1)
+    batch = Batch(mask.long(), mask.long(), mask, extra={"margins": torch.tensor([3.0, 3.0, 1.0, 1.0])})
+    preferred_loss(values, batch, "scaled").loss_sum.backward()
+    assert values.grad is not None
+    assert values.grad[:, 0].tolist() == pytest.approx([-1.5, 1.5, -0.5, 0.5])  # -m sigmoid(-gap), at a gap of 0
+    assert not values.grad[:, 1:].any()  # one reward, the other outputs are left alone
+
+
+def test_a_reward_model_goes_on_from_another_with_its_head(run_stage: Any, policy: Path) -> None:
+    pairs = [preference(prompt) for prompt in range(16)]
+    loss = {"kind": "bradley_terry", "margin": "none"}
+    first = trained(run_stage, policy, loss, preferences=pairs)
+    second = trained(run_stage, first.output, loss, 1, preferences=pairs)
+    assert second.facts["first_loss"] < first.facts["last_loss"] * 1.5
+    assert second.facts["first_loss"] < 0.3 < first.facts["first_loss"]
