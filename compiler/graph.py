@@ -29,6 +29,7 @@ from compiler.checks.lengths import check_lengths
 from compiler.checks.lineage import Lineage, check_lineage, trace_lineage
 from compiler.checks.rewards import check_rewards
 from compiler.checks.rows import check_rows
+from compiler.checks.schedules import check_schedules
 from compiler.checks.scores import check_scores
 from compiler.checks.verifiers import check_verifiers
 from compiler.checks.view import View
@@ -137,6 +138,7 @@ def build_graph(program: Program) -> StageGraph:
     check_verifiers(view)
     check_exports(view, lineages)
     check_contamination(view)
+    check_schedules(view)
     check_arithmetic(view, lineages)
     check_claims(view)
     view.name_rounds()

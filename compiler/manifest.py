@@ -40,6 +40,8 @@ class Placement(Record):
     device); what looks like the recipe's is not tried again."""
     threads: Count = 1
     """CPU threads of each rank."""
+    track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Where each step's metrics go beside the curve: event files in the run's folder, or a service's own client."""
     checkpoint_every_steps: int = Field(200, ge=0)
     """Optimizer steps between resumable checkpoints; 0 saves none."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.context import Context
-from runtime.engine.loop import StepRecord
+from runtime.engine.loop import LOST, StepRecord
 
 FILE = "curve.jsonl"
 _EVERY_S = 0.5
@@ -52,13 +52,30 @@ class Curve:
                 tokens_per_s=round(rate),
             )
 
+    def history(self, begin: int) -> list[tuple[float, bool]]:
+        """(loss, whether the update was left out) of each step before this one, from the attempts before."""
+        lines = (json.loads(line) for line in self._steps())
+        return [(line["loss"], line.get(LOST) == 1) for line in lines if line["step"] < begin]
+
     def seal(self, output: Path) -> Mapping[str, float]:
         """Writes the curve into the artifact, each step once, and returns its facts."""
-        steps: dict[int, bytes] = {}
-        for line in self._file.read_bytes().splitlines():
-            steps[json.loads(line)["step"]] = line
-        lines = [steps[step] for step in sorted(steps)]
+        lines = self._steps()
         (output / FILE).write_bytes(b"\n".join(lines) + b"\n")
         told = [json.loads(line) for line in lines]
         sums = {name: sum(step[name] for step in told) for name in ("tokens", "flops")}
         return {"steps": len(lines), "first_loss": told[0]["loss"], "last_loss": told[-1]["loss"], **sums}
+
+    def _steps(self) -> list[bytes]:
+        """The last line of each step, in order. A line that a kill cut short is of a step that is done again."""
+        steps: dict[int, bytes] = {}
+        if self._file.exists():
+            for line in self._file.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
+                    steps[json.loads(line)["step"]] = line.rstrip(b"\n")
+        return [steps[step] for step in sorted(steps)]
+
+
+def rate_at_end(artifact: Path) -> float:
+    """The learning rate of the last step of the training that made this artifact."""
+    rate: float = json.loads((artifact / FILE).read_bytes().splitlines()[-1])["learning_rate"]
+    return rate

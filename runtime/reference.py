@@ -36,6 +36,8 @@ def reference_logprobs(
 
     Where the reference is the policy that training starts from, its weights are in memory already.
     """
+    if not answers:
+        return torch.zeros(0)
     file = ctx.cache / "reference" / f"{_content(stage, ctx, answers)}.npy"
     if ctx.rank != 0:
         kept = _told(None)

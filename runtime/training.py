@@ -7,23 +7,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from compiler.schema.training import num_steps
+from compiler.schema.training import LearningRate, num_steps
 from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
 from compiler.stages.reward_model import RewardModel
 from compiler.stages.sft import Sft
 from runtime.context import Context
-from runtime.curve import Curve
+from runtime.curve import Curve, rate_at_end
 from runtime.engine.batch import Batch
-from runtime.engine.loop import Checkpointing, train
+from runtime.engine.loop import Care, Checkpointing, HeldOut, StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import Objective
 from runtime.engine.parallel import World, start
 from runtime.order import EpochOrder
+from runtime.trackers import open_trackers
 
 InEpochs = Sft | Prefer | RewardModel
 """Stages that pass over rows, in an order of their seed."""
 Trained = Pretrain | InEpochs
+
+_HELD_OUT_ROWS = 64
+"""Most rows of one forward pass over what is held out."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,56 @@ def epochs(
     def micro_batches(step: int) -> list[Batch]:
         return [collate(rows) for rows in order.micro_batches(step, rank=world.dp_rank, ranks=ranks, size=groups)]
 
-    return Steps(count, lambda step: stage.learning_rate.at(step, count), micro_batches)
+    rate = known_rate(stage.learning_rate, ctx, stage.init)
+    return Steps(count, lambda step: rate.at(step, count), micro_batches)
 
 
-def fit(stage: Trained, ctx: Context, model: Model, steps: Steps, objective: Objective) -> Curve:
+def known_rate(rate: LearningRate, ctx: Context, init: str | None) -> LearningRate:
+    """The schedule with its start known, where it goes on from the end of another's."""
+    return rate.after(rate_at_end(ctx.input(init))) if rate.continues and init else rate
+
+
+def held_out(
+    stage: Pretrain | Sft | Prefer,
+    ctx: Context,
+    world: World,
+    *,
+    num_rows: int,
+    collate: Callable[[Sequence[int]], Batch],
+) -> HeldOut | None:
+    """The rows that the stage's `evaluation` asks for, of the `num_rows` that its data has; None where it asks nothing.
+
+    Data-parallel ranks take every so-manieth; since losses are means over all labels, the shares may differ by a row.
+    """
+    if stage.evaluation is None:
+        return None
+    ranks = ctx.placement.layout.dp
+    rows = range(min(num_rows, stage.evaluation.rows))[world.dp_rank :: ranks]
+    if len(rows) == 0:
+        raise ValueError(f"`evaluation` has {min(num_rows, stage.evaluation.rows)} rows for {ranks} ranks")
+    size = min(ctx.placement.micro_batch_size or _HELD_OUT_ROWS, _HELD_OUT_ROWS)
+    batches = [collate(rows[first : first + size]) for first in range(0, len(rows), size)]
+    return HeldOut(stage.evaluation.every_steps, lambda: batches)
+
+
+def fit(
+    stage: Trained,
+    ctx: Context,
+    model: Model,
+    steps: Steps,
+    objective: Objective,
+    *,
+    looking_at: HeldOut | None = None,
+) -> Curve:
     """Trains the model in place, from the last checkpoint in scratch where there is one. Called on every rank."""
     curve = Curve(ctx, steps.count)
+    trackers = open_trackers(ctx)
+
+    def tell(record: StepRecord) -> None:
+        curve.record(record)
+        for track in trackers:
+            track(record.step, {"loss": record.loss, "learning_rate": record.learning_rate, **record.metrics})
+
     train(
         model,
         stage.optimizer,
@@ -80,6 +128,8 @@ def fit(stage: Trained, ctx: Context, model: Model, steps: Steps, objective: Obj
         micro_batches=steps.micro_batches,
         objective=objective,
         checkpointing=Checkpointing(ctx.scratch / "checkpoints", ctx.placement.checkpoint_every_steps),
-        on_step=curve.record,
+        care=Care(stage.trouble, curve.history),
+        held_out=looking_at,
+        on_step=tell,
     )
     return curve

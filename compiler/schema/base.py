@@ -2,9 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -27,6 +35,24 @@ class Record(BaseModel):
         for name, text in descriptions(cls).items():
             properties[name].setdefault("description", text)
         return made
+
+
+class Grown(Record):
+    """A record that was given optional fields when it was in use already.
+
+    They are written only where they are said: what does not say them hashes as it did before.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """These fields; absent, each of them is None."""
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = written(self)
+        for name in self.later:
+            if fields.get(name) is None:
+                fields.pop(name, None)
+        return fields
 
 
 class Worded(Record):

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Accepts, Worded
+from compiler.schema.base import Accepts, Count, Record, Worded
 
 TokenizerRef = Annotated[str, Accepts(Kind.TOKENIZER)]
 DocumentsRef = Annotated[str, Accepts(Kind.DOCUMENTS)]
@@ -29,6 +29,15 @@ RowsRef = Annotated[
     str,
     Accepts(Kind.DOCUMENTS, Kind.TOPICS, Kind.PROMPTS, Kind.DIALOGUES, Kind.RATINGS, Kind.PREFERENCES),
 ]
+
+
+class Evaluation(Record):
+    """How often a model in training is looked at, and on how much: the loss on rows that it does not learn."""
+
+    every_steps: Count
+    """Optimizer steps from one look to the next; there is one after the last step too."""
+    rows: Count
+    """So many of the first rows (sequences, where they are packed)."""
 
 
 class Stage(Worded):

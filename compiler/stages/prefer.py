@@ -3,17 +3,25 @@
 from typing import Annotated, ClassVar, Literal
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Count, Piece, Seed
+from compiler.schema.base import Count, Grown, Piece, Seed
 from compiler.schema.losses import Loss
 from compiler.schema.model import Precision
-from compiler.schema.training import LearningRate, Optimizer
-from compiler.stages.base import PolicyRef, PreferencesRef, Stage
+from compiler.schema.training import LearningRate, Optimizer, Trouble
+from compiler.stages.base import Evaluation, PolicyRef, PreferencesRef, Stage
 
 
-class Prefer(Stage):
+class OnPreferences(Evaluation):
+    """On pairs."""
+
+    data: PreferencesRef
+    """The pairs, held out; the reference is asked about them too."""
+
+
+class Prefer(Grown, Stage):
     """Trains `init` on pairs; the reference's log-probabilities are computed once, before the first step."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["prefer"]
     init: PolicyRef
@@ -36,3 +44,7 @@ class Prefer(Stage):
     """What it computes in."""
     seed: Seed
     """Of everything random in this stage."""
+    trouble: Trouble | None = None
+    """What becomes of steps that go wrong; absent, a loss that is no number stops the stage."""
+    evaluation: OnPreferences | None = None
+    """Rows that are looked at now and then, and never learnt."""

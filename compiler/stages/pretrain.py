@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Piece, Positive, Record, Seed
+from compiler.schema.base import Grown, Piece, Positive, Record, Seed
 from compiler.schema.model import ModelSpec, Precision
-from compiler.schema.training import LearningRate, Optimizer, RampStep
-from compiler.stages.base import PolicyRef, Stage, TokenizerRef, TokensRef
+from compiler.schema.training import LearningRate, Optimizer, RampStep, Trouble
+from compiler.stages.base import Evaluation, PolicyRef, Stage, TokenizerRef, TokensRef
 
 
 class Phase(Record):
@@ -36,10 +36,18 @@ class Schedule(NamedTuple):
     steps: int
 
 
-class Pretrain(Stage):
+class OnTokens(Evaluation):
+    """On text."""
+
+    data: TokensRef
+    """The text, held out."""
+
+
+class Pretrain(Grown, Stage):
     """Trains on packed sequences of the model's seq_length, loss on every token."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["pretrain"]
     model: Annotated[ModelSpec, Piece("models")] | None = None
@@ -58,6 +66,10 @@ class Pretrain(Stage):
     """What it computes in."""
     seed: Seed
     """Of everything random in this stage."""
+    trouble: Trouble | None = None
+    """What becomes of steps that go wrong; absent, a loss that is no number stops the stage."""
+    evaluation: OnTokens | None = None
+    """Rows that are looked at now and then, and never learnt."""
 
     def schedules(self) -> tuple[Schedule, ...]:
         """The learning rate's schedules, in the order of their steps."""
@@ -75,6 +87,8 @@ class Pretrain(Stage):
     def _starts_with_a_rate(self) -> "Pretrain":
         if self.phases[0].learning_rate is None:
             raise ValueError("the first phase must have a `learning_rate`; later ones may go on along it")
+        if any(phase.learning_rate and phase.learning_rate.continues for phase in self.phases[1:]):
+            raise ValueError("only the first phase can continue the rate of `init`")
         return self
 
     @model_validator(mode="after")

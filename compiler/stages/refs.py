@@ -46,6 +46,8 @@ _Visit = Callable[[RefUse], str]
 def _walk_record(record: Record, path: str, visit: _Visit) -> dict[str, Any]:
     plain: dict[str, Any] = record.model_dump(mode="json")
     for name, hint in _fields_with_refs(type(record)):
+        if name not in plain:
+            continue  # one that came later, and is not said
         plain[name] = _walk(getattr(record, name), hint, f"{path}.{name}" if path else name, visit)
     return plain
 

@@ -5,14 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import model_validator
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Count, Piece, Seed, Share
+from compiler.schema.base import Count, Grown, Piece, Seed, Share
 from compiler.schema.losses import BradleyTerry, RewardLoss
 from compiler.schema.model import Precision
-from compiler.schema.training import LearningRate, Optimizer
+from compiler.schema.training import LearningRate, Optimizer, Trouble
 from compiler.stages.base import ModelRef, PreferencesRef, RatingsRef, ResponsesRef, ScoresRef, Stage
 
 
-class RewardModel(Stage):
+class RewardModel(Grown, Stage):
     """Starts from a policy's body with a new linear head, or from another reward model with its head.
 
     It learns from ratings that people gave, or from responses with a judge's scores, or (Bradley-Terry) from
@@ -21,6 +21,7 @@ class RewardModel(Stage):
     """
 
     output: ClassVar[Kind] = Kind.REWARD_MODEL
+    later: ClassVar[tuple[str, ...]] = ("trouble",)
 
     kind: Literal["reward_model"]
     init: ModelRef
@@ -49,6 +50,8 @@ class RewardModel(Stage):
     """What it computes in."""
     seed: Seed
     """Of everything random in this stage."""
+    trouble: Trouble | None = None
+    """What becomes of steps that go wrong; absent, a loss that is no number stops the stage."""
 
     @model_validator(mode="after")
     def _one_kind_of_data(self) -> "RewardModel":

@@ -3,16 +3,24 @@
 from typing import Annotated, ClassVar, Literal
 
 from compiler.artifacts import Kind
-from compiler.schema.base import Count, Piece, Seed
+from compiler.schema.base import Count, Grown, Piece, Seed
 from compiler.schema.model import Precision
-from compiler.schema.training import LearningRate, Optimizer
-from compiler.stages.base import DialoguesRef, PolicyRef, Stage
+from compiler.schema.training import LearningRate, Optimizer, Trouble
+from compiler.stages.base import DialoguesRef, Evaluation, PolicyRef, Stage
 
 
-class Sft(Stage):
+class OnDialogues(Evaluation):
+    """On dialogues."""
+
+    data: DialoguesRef
+    """The dialogues, held out."""
+
+
+class Sft(Grown, Stage):
     """L = - sum_t m_t log p(y_t | y_<t) / sum_t m_t over each global batch, m_t = 1 on assistant tokens."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["sft"]
     init: PolicyRef
@@ -31,3 +39,7 @@ class Sft(Stage):
     """What it computes in."""
     seed: Seed
     """Of everything random in this stage."""
+    trouble: Trouble | None = None
+    """What becomes of steps that go wrong; absent, a loss that is no number stops the stage."""
+    evaluation: OnDialogues | None = None
+    """Rows that are looked at now and then, and never learnt."""

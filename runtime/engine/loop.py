@@ -1,11 +1,10 @@
 """The training loop: a pure function of the step gives the batches, so that a run that was killed resumes exactly."""
 
-import math
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,15 @@ from megatron.core.distributed import finalize_model_grads
 from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor, nn
 
-from compiler.schema.training import Optimizer
+from compiler.schema.training import Optimizer, Trouble
 from runtime.engine import emulated
 from runtime.engine.batch import Batch, lengthened
 from runtime.engine.checkpoint import load_training, save_training
-from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.logprobs import forward, padded_length, pick
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput, Objective
-from runtime.engine.optimizer import Trainable, set_learning_rate, settle, trainable
+from runtime.engine.optimizer import Trainable, gradient_norm, set_learning_rate, settle, trainable, update
+from runtime.engine.trouble import TrainingDivergedError, Watch
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class StepRecord:
     loss: float
     learning_rate: float
     grad_norm: float
-    """Before clipping. 0 where the optimizer does not clip."""
+    """Before clipping."""
     tokens: int
     """Inputs of the global batch, padding included."""
     flops: float
@@ -55,8 +54,28 @@ class StepRecord:
     metrics: Mapping[str, float]
 
 
-class TrainingDivergedError(RuntimeError):
-    """The loss or the gradient is not a number; the weights of the step before are untouched."""
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that are looked at now and then and not learnt."""
+
+    every: int
+    """steps; after the last one too"""
+    micro_batches: Callable[[], Sequence[Batch]]
+    """This data-parallel rank's share; every rank has the same number."""
+
+
+@dataclass(frozen=True)
+class Care:
+    """What to do when a step goes wrong, and what is known of the steps before a resume."""
+
+    policy: Trouble | None = None
+    """None stops at what is not a number."""
+    history: Callable[[int], Sequence[tuple[float, bool]]] = lambda step: ()
+    """(loss, whether the step was lost) of each step before this one"""
+
+
+LOST, HELD_OUT = "lost", "held_out_"
+"""Metrics: 1 where a step's update was not made, where that may happen; and what begins those of rows held out."""
 
 
 def train(
@@ -68,6 +87,8 @@ def train(
     micro_batches: Callable[[int], Sequence[Batch]],
     objective: Objective,
     checkpointing: Checkpointing | None = None,
+    care: Care = Care(),
+    held_out: HeldOut | None = None,
     on_step: Callable[[StepRecord], None] = lambda record: None,
 ) -> int:
     """Trains in place up to `num_steps` optimizer steps; returns the step that it began at (0, or where it resumed).
@@ -75,7 +96,7 @@ def train(
     `micro_batches(step)` are this data-parallel rank's; it must depend on the step only, and give every rank the same
     number. Killed at any moment and called again with the same arguments and a model built with the same seed, it
     resumes from the last complete checkpoint and ends with the same bits. `on_step` is called on every rank, and
-    again for steps that are done again.
+    again for steps that are done again, or lost. The seconds of a step leave out what is held out.
     """
     state = trainable(model, optimizer)
     for chunk in state.chunks:
@@ -86,12 +107,45 @@ def train(
         if newest is not None:
             begin = load_training(state, newest)
     step_function = _StepFunction(state, objective)
+    watch = Watch(care.policy, care.history(begin))
+    since_kept: list[StepRecord] = []
     for step in range(begin, num_steps):
-        on_step(step_function(step, micro_batches(step), learning_rate(step)))
+        began = time.perf_counter()
+        record = step_function(step, micro_batches(step), learning_rate(step))
+        verdict = watch.judge(step, record.loss, record.grad_norm)
+        if care.policy is not None:
+            record = _with_metrics(record, {LOST: float(verdict != "update")})
+        if verdict == "update":
+            step_function.update(record)
+        elif verdict == "rewind":
+            _rewind(state, checkpointing, step)
+            for lost in since_kept:
+                on_step(_with_metrics(lost, {LOST: 1.0}))
+        record = replace(record, seconds=time.perf_counter() - began)
+        if held_out is not None and ((step + 1) % held_out.every == 0 or step + 1 == num_steps):
+            record = _with_metrics(record, step_function.look(held_out.micro_batches()))
+        on_step(record)
+        since_kept = [*since_kept, record] if _may_rewind(care.policy) else []
         if checkpointing is not None and checkpointing.every and (step + 1) % checkpointing.every == 0:
             _keep(state, checkpointing.folder, num_done=step + 1)
+            since_kept = []
     _release(state)
     return begin
+
+
+def _may_rewind(policy: Trouble | None) -> bool:
+    return policy is not None and "rewind" in (policy.not_a_number, policy.spike and policy.spike.then)
+
+
+def _rewind(state: Trainable, checkpointing: Checkpointing | None, step: int) -> None:
+    newest = _newest(checkpointing.folder) if checkpointing else None
+    if newest is None:
+        raise TrainingDivergedError(f"step {step} went wrong, and there is no checkpoint yet to go back to")
+    load_training(state, newest)
+
+
+def _with_metrics(record: StepRecord, more: Mapping[str, float]) -> StepRecord:
+    return replace(record, metrics={**record.metrics, **more})
 
 
 @dataclass
@@ -104,7 +158,7 @@ class _Sums:
 
 
 class _StepFunction:
-    """One optimizer step. Holds what does not change between steps."""
+    """One optimizer step: measured first, then made. Holds what does not change between steps."""
 
     def __init__(self, state: Trainable, objective: Objective) -> None:
         self.state = state
@@ -122,12 +176,38 @@ class _StepFunction:
             config.no_sync_func = hooks[0] if len(hooks) == 1 else hooks
 
     def __call__(self, step: int, batches: Sequence[Batch], learning_rate: float) -> StepRecord:
-        began = time.perf_counter()
         if not batches:
             raise ValueError(f"step {step} has no micro-batches")
         for chunk in self.state.chunks:
             chunk.zero_grad_buffer()  # type: ignore[operator]
         self.state.optimizer.zero_grad()
+        self._pass(batches, forward_only=False)
+        grad_norm = gradient_norm(self.state.optimizer)
+        metrics = {name: value for name, value in self.means.items() if name != "loss"}
+        return StepRecord(
+            step=step,
+            loss=self.means["loss"],
+            learning_rate=learning_rate,
+            grad_norm=grad_norm,
+            tokens=self.num_tokens,
+            flops=self.flops,
+            seconds=0.0,
+            metrics=metrics,
+        )
+
+    def update(self, record: StepRecord) -> None:
+        """Moves the weights along the gradients of the step that was measured last."""
+        set_learning_rate(self.state.optimizer, record.learning_rate)
+        update(self.state.optimizer, record.grad_norm)
+
+    def look(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """The objective's means over rows that are held out, under their own names; nothing is learnt."""
+        with torch.no_grad():
+            self._pass(batches, forward_only=True)
+        *_, means = _global_means(self.sums)
+        return {f"{HELD_OUT}{name}": value for name, value in means.items()}
+
+    def _pass(self, batches: Sequence[Batch], *, forward_only: bool) -> None:
         self.sums = _Sums(
             num_tokens=sum(batch.tokens_BL.numel() for batch in batches),
             flops=sum(_flops(self.state.model, batch) for batch in batches),
@@ -144,26 +224,7 @@ class _StepFunction:
             num_microbatches=len(batches),
             seq_length=padded_length(self.state.model, length),
             micro_batch_size=rows,
-            forward_only=False,
-        )
-        if not math.isfinite(self.means["loss"]):
-            raise TrainingDivergedError(f"the loss of step {step} is {self.means['loss']}; nothing was updated")
-        set_learning_rate(self.state.optimizer, learning_rate)
-        with cuda_tensor_types():
-            _, grad_norm, _ = self.state.optimizer.step()
-        grad_norm = float(grad_norm or 0.0)
-        if not math.isfinite(grad_norm):
-            raise TrainingDivergedError(f"the gradient norm of step {step} is {grad_norm}")
-        metrics = {name: value for name, value in self.means.items() if name != "loss"}
-        return StepRecord(
-            step=step,
-            loss=self.means["loss"],
-            learning_rate=learning_rate,
-            grad_norm=grad_norm,
-            tokens=self.num_tokens,
-            flops=self.flops,
-            seconds=time.perf_counter() - began,
-            metrics=metrics,
+            forward_only=forward_only,
         )
 
     def _forward(self, batches: Iterator[Batch], chunk: nn.Module) -> tuple[Tensor, Callable[[Tensor], Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig
 from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 from torch import nn
 
 from compiler.schema.training import Optimizer
@@ -71,6 +72,24 @@ def settle(trainable: Trainable) -> None:
     for chunk in trainable.chunks:
         if chunk.ddp_config.overlap_param_gather:  # type: ignore[union-attr]
             chunk.start_param_sync(force_sync=True)  # type: ignore[operator]
+
+
+def gradient_norm(optimizer: Any) -> float:
+    """Of all gradients together, over all ranks, before clipping. Megatron's `step` begins so; then comes `update`."""
+    with cuda_tensor_types():
+        optimizer.prepare_grads()
+        return float(optimizer.get_grad_norm())
+
+
+def update(optimizer: Any, norm: float) -> None:
+    """Clips and steps, as Megatron's `step` does once it knows the norm: between the two a step can be given up."""
+    with cuda_tensor_types():
+        for part in optimizer.chained_optimizers:
+            parameters = part.get_parameters()
+            if parameters and part.config.clip_grad > 0:
+                decoupled = part.config.use_precision_aware_optimizer
+                clip_grad_by_total_norm_fp32(parameters, part.config.clip_grad, norm, decoupled)
+        optimizer.step_with_ready_grads()
 
 
 def set_learning_rate(optimizer: Any, rate: float) -> None:

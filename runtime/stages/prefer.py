@@ -1,5 +1,7 @@
 """prefer: preference training on pairs; the reference's log-probabilities are computed once, then kept."""
 
+from collections.abc import Sequence
+
 import torch
 
 from compiler.artifacts import PreferenceRow
@@ -7,6 +9,7 @@ from compiler.stages.prefer import Prefer
 from runtime import losses
 from runtime.context import Context, Facts
 from runtime.engine.batch import Batch
+from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput
 from runtime.engine.parallel import Options
 from runtime.pairs import Answer, Pairs, pair_logprobs
@@ -14,7 +17,7 @@ from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.reference import reference_logprobs
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
-from runtime.training import epochs, fit, joined
+from runtime.training import epochs, fit, held_out, joined
 
 
 def run(stage: Prefer, ctx: Context) -> Facts:
@@ -22,8 +25,7 @@ def run(stage: Prefer, ctx: Context) -> Facts:
     init = ctx.input(stage.init)
     tokenizer = ChatTokenizer.load(init / TOKENIZER)
     rows = list(read_rows(ctx.input(stage.data), PreferenceRow))
-    answers = [answer for row in rows for answer in _answers(tokenizer, row)]
-    rewards = torch.tensor([reward for row in rows for reward in (row.chosen_reward, row.rejected_reward)])
+    others = list(read_rows(ctx.input(stage.evaluation.data), PreferenceRow)) if stage.evaluation else []
     loss = losses.find(stage.loss.kind)
 
     def objective(logprobs_BL: torch.Tensor, batch: Batch) -> LossOutput:
@@ -31,13 +33,21 @@ def run(stage: Prefer, ctx: Context) -> Facts:
 
     with joined(stage, ctx) as world:
         model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
-        reference = reference_logprobs(stage, ctx, model, answers, pad_id=tokenizer.pad_id)
-        pairs = Pairs(answers, rewards, reference, tokenizer.pad_id)
-        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=pairs.batch)
-        curve = fit(stage, ctx, model, steps, objective)
+        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=_pairs(stage, ctx, model, tokenizer, rows).batch)
+        rest = _pairs(stage, ctx, model, tokenizer, others[: stage.evaluation.rows] if stage.evaluation else [])
+        looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=rest.batch)
+        curve = fit(stage, ctx, model, steps, objective, looking_at=looking_at)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
     facts = {"rows": len(rows), "rows_synthetic": len(rows), "rows_human": 0}
     return {**facts, **curve.seal(ctx.output)} if ctx.rank == 0 else facts
+
+
+def _pairs(stage: Prefer, ctx: Context, model: Model, tokenizer: ChatTokenizer, rows: Sequence[PreferenceRow]) -> Pairs:
+    """The rows as tokens, with what the reference thinks of them; before the first step, while `model` is `init`."""
+    answers = [answer for row in rows for answer in _answers(tokenizer, row)]
+    rewards = torch.tensor([reward for row in rows for reward in (row.chosen_reward, row.rejected_reward)])
+    reference = reference_logprobs(stage, ctx, model, answers, pad_id=tokenizer.pad_id)
+    return Pairs(answers, rewards, reference, tokenizer.pad_id)
 
 
 def _answers(tokenizer: ChatTokenizer, row: PreferenceRow) -> tuple[Answer, Answer]:

@@ -1,12 +1,12 @@
 """pretrain: next-token training in phases, each with its own blend, batch ramp and learning rate."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from compiler.schema.model import ModelSpec
-from compiler.stages.pretrain import Phase, Pretrain
+from compiler.stages.pretrain import Pretrain
 from runtime.context import Context, Facts
 from runtime.engine.batch import Batch
 from runtime.engine.data import PretrainingSamples, Source, pretraining_samples
@@ -16,7 +16,7 @@ from runtime.engine.parallel import Options
 from runtime.policy import open_policy, write_policy
 from runtime.stages.tokenize import PREFIX
 from runtime.tokenizer import ChatTokenizer
-from runtime.training import Steps, fit, joined
+from runtime.training import Steps, fit, held_out, joined, known_rate
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,13 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
     ends = list(accumulate(stretch.steps for stretch in stretches))
     schedules = stage.schedules()
     first_steps = [schedule.first_step for schedule in schedules]
+    rates = {schedule.first_step: known_rate(schedule.rate, ctx, stage.init) for schedule in schedules}
     phase_steps = [sum(phase.steps(stage.seq_length)) for phase in stage.phases]
     with joined(stage, ctx) as world:
         model = _model(stage, ctx)
         samples = [
-            _samples(stage, number, phase, stretches, model.spec, ctx) for number, phase in enumerate(stage.phases)
+            _samples(stage, number, phase.blend, _num_samples(stretches, number), model.spec, ctx)
+            for number, phase in enumerate(stage.phases)
         ]
 
         def place(step: int) -> tuple[_Stretch, int]:
@@ -51,7 +53,7 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
 
         def learning_rate(step: int) -> float:
             schedule = schedules[bisect_right(first_steps, step) - 1]
-            return schedule.rate.at(step - schedule.first_step, schedule.steps)
+            return rates[schedule.first_step].at(step - schedule.first_step, schedule.steps)
 
         def micro_batches(step: int) -> list[Batch]:
             stretch, within = place(step)
@@ -62,7 +64,12 @@ def run(stage: Pretrain, ctx: Context) -> Facts:
                 samples[stretch.phase].batch(range(begin, begin + size)) for begin in range(first, first + share, size)
             ]
 
-        curve = fit(stage, ctx, model, Steps(ends[-1], learning_rate, micro_batches), next_token)
+        looking_at = None
+        if stage.evaluation is not None:
+            others = _samples(stage, "held-out", {stage.evaluation.data: 1.0}, stage.evaluation.rows, model.spec, ctx)
+            looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=others.batch)
+        steps = Steps(ends[-1], learning_rate, micro_batches)
+        curve = fit(stage, ctx, model, steps, next_token, looking_at=looking_at)
         write_policy(model, ctx.output, tokenizer=ctx.input(stage.tokenizer), main=world.is_main)
     facts = {
         "phases": [
@@ -97,19 +104,24 @@ def _model(stage: Pretrain, ctx: Context) -> Model:
     return build(stage.model, ctx.placement.layout, stage.precision, seed=stage.seed, options=Options.of(ctx.placement))
 
 
+def _num_samples(stretches: Sequence[_Stretch], phase: int) -> int:
+    return sum(stretch.batch_size * stretch.steps for stretch in stretches if stretch.phase == phase)
+
+
 def _samples(
-    stage: Pretrain, number: int, phase: Phase, stretches: Sequence[_Stretch], spec: ModelSpec, ctx: Context
+    stage: Pretrain, name: int | str, blend: Mapping[str, float], count: int, spec: ModelSpec, ctx: Context
 ) -> PretrainingSamples:
-    """Sources in the order of their fingerprints, so that a stage renamed is still the same blend."""
-    sources = sorted(
-        (ctx.manifest.inputs[ref].fingerprint, ctx.input(ref), weight) for ref, weight in phase.blend.items()
-    )
+    """Sources in the order of their fingerprints, so that a stage renamed is still the same blend.
+
+    `name` is the number of the phase, or that of what is held out, whose order is the stage's seed's own.
+    """
+    sources = sorted((ctx.manifest.inputs[ref].fingerprint, ctx.input(ref), weight) for ref, weight in blend.items())
     return pretraining_samples(
         [Source(folder / PREFIX, weight) for _, folder, weight in sources],
         seq_length=stage.seq_length,
-        num_samples=sum(stretch.batch_size * stretch.steps for stretch in stretches if stretch.phase == number),
+        num_samples=count,
         vocab_size=spec.vocab_size,
         end_id=ChatTokenizer.load(ctx.input(stage.tokenizer)).end_of_text_id,
-        seed=stage.seed + number,
-        cache=ctx.scratch / f"index-{number}",
+        seed=stage.seed + (name if isinstance(name, int) else 0),
+        cache=ctx.scratch / f"index-{name}",
     )

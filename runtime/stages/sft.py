@@ -1,6 +1,7 @@
 """sft: supervised fine-tuning, loss on the assistant's tokens only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from compiler.artifacts import DialogueRow
 from compiler.stages.sft import Sft
@@ -10,8 +11,8 @@ from runtime.engine.objective import next_token
 from runtime.engine.parallel import Options
 from runtime.policy import TOKENIZER, open_policy, write_policy
 from runtime.rows import read_rows
-from runtime.tokenizer import ChatTokenizer
-from runtime.training import epochs, fit, joined
+from runtime.tokenizer import ChatTokenizer, Encoded
+from runtime.training import epochs, fit, held_out, joined
 
 
 def run(stage: Sft, ctx: Context) -> Facts:
@@ -19,16 +20,15 @@ def run(stage: Sft, ctx: Context) -> Facts:
     init = ctx.input(stage.init)
     tokenizer = ChatTokenizer.load(init / TOKENIZER)
     rows = list(read_rows(ctx.input(stage.data), DialogueRow))
-    examples = [tokenizer.encode_dialogue(row.messages, row.answer_ids) for row in rows]
-
-    def collate(numbers: Sequence[int]) -> Batch:
-        ids, masks = zip(*(examples[number] for number in numbers), strict=True)
-        return pack(ids, masks, pad_id=tokenizer.pad_id)
+    examples = _encoded(tokenizer, rows)
+    others = _encoded(tokenizer, read_rows(ctx.input(stage.evaluation.data), DialogueRow)) if stage.evaluation else []
 
     with joined(stage, ctx) as world:
         model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
-        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=collate)
-        curve = fit(stage, ctx, model, steps, next_token)
+        steps = epochs(stage, ctx, world, num_rows=len(rows), collate=partial(_collate, examples, tokenizer.pad_id))
+        rest = partial(_collate, others, tokenizer.pad_id)
+        looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=rest)
+        curve = fit(stage, ctx, model, steps, next_token, looking_at=looking_at)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
     synthetic = sum(row.origin == "model" for row in rows)
     facts = {
@@ -38,3 +38,12 @@ def run(stage: Sft, ctx: Context) -> Facts:
         "tokens_learnt_per_epoch": sum(sum(mask) for _, mask in examples),
     }
     return {**facts, **curve.seal(ctx.output)} if ctx.rank == 0 else facts
+
+
+def _encoded(tokenizer: ChatTokenizer, rows: Iterable[DialogueRow]) -> list[Encoded]:
+    return [tokenizer.encode_dialogue(row.messages, row.answer_ids) for row in rows]
+
+
+def _collate(examples: Sequence[Encoded], pad_id: int, numbers: Sequence[int]) -> Batch:
+    ids, masks = zip(*(examples[number] for number in numbers), strict=True)
+    return pack(ids, masks, pad_id=pad_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from compiler.schema.model import Layout, ModelSpec, Precision
 from compiler.schema.training import Optimizer
 from runtime.engine.batch import Batch, pack
 from runtime.engine.model import Model, Regression, build
+from runtime.engine.objective import LossOutput, next_token
 from runtime.engine.parallel import Options
 
 NO_OPTIONS = Options()
@@ -105,6 +107,18 @@ def packed_batches(step: int, *, size: int, rank: int = 0, ranks: int = 1) -> li
     tokens, mask = token_rows(step)
     rows = [row[: 1 + int(counts.sum())].tolist() for row, counts in zip(tokens, mask, strict=True)][rank::ranks]
     return [pack(rows[begin : begin + size]) for begin in range(0, len(rows), size)]
+
+
+def poisoned(logprobs_BL: Tensor, batch: Batch) -> LossOutput:
+    """`next_token`, times what the batch says: a way to spoil a step."""
+    loss = next_token(logprobs_BL, batch)
+    factor = batch.extra["factor"].mean() if "factor" in batch.extra else 1.0
+    return replace(loss, loss_sum=loss.loss_sum * factor)
+
+
+def spoilt(batch: Batch, factor: float) -> Batch:
+    """The same batch, whose loss and gradient are multiplied."""
+    return replace(batch, extra={**batch.extra, "factor": torch.full((len(batch.tokens_BL),), factor)})
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -15,9 +15,10 @@ from torch import Tensor
 from compiler.schema.model import Precision
 from runtime.engine.batch import Batch, collate_whole
 from runtime.engine.checkpoint import load_weights, save_weights
-from runtime.engine.loop import Checkpointing, StepRecord, TrainingDivergedError, train
+from runtime.engine.loop import Checkpointing, StepRecord, train
 from runtime.engine.model import Model, Regression
 from runtime.engine.objective import LossOutput, next_token
+from runtime.engine.trouble import TrainingDivergedError
 
 NUM_STEPS = 6
 

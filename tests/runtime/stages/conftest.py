@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from compiler.artifacts import DialogueRow, Message, ResponseRow, ScoreRow
+from compiler.artifacts import ArtifactRecord, DialogueRow, Message, ResponseRow, ScoreRow
 from compiler.manifest import Manifest, ManifestInput, Placement
 from compiler.schema.base import Record
 from compiler.stages import STAGES
@@ -47,8 +47,9 @@ RunStage = Callable[..., Ran]
 
 @pytest.fixture
 def run_stage(tmp_path: Path) -> RunStage:
-    """(kind, fields, inputs by label, fingerprints by label, adopted files) -> what the stage made. Inputs are rows or
-    folders."""
+    """(kind, fields, inputs by label, fingerprints by label, adopted files, placement) -> what the stage made.
+
+    Inputs are rows or folders."""
     count = 0
 
     def run(
@@ -57,6 +58,7 @@ def run_stage(tmp_path: Path) -> RunStage:
         inputs: Inputs,
         fingerprints: Mapping[str, str] | None = None,
         files: Sequence[Path] = (),
+        placement: Placement | None = None,
     ) -> Ran:
         from importlib import import_module
 
@@ -70,7 +72,7 @@ def run_stage(tmp_path: Path) -> RunStage:
             stage=stage,
             identity={},
             fingerprint="f" * 64,
-            placement=Placement(),
+            placement=placement or Placement(),
             inputs={
                 label: ManifestInput(
                     stage=label,
@@ -203,3 +205,63 @@ def scores() -> Callable[..., list[ScoreRow]]:
         return [ScoreRow(response_id=name.replace("_", "-"), score=score) for name, score in by_id.items()]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A sealed policy of the smallest size, with initial weights of this seed."""
+    import torch
+
+    from compiler.schema.model import Layout, ModelSpec, Precision
+    from runtime import store
+    from runtime.engine import parallel
+    from runtime.engine.model import build
+    from runtime.policy import write_policy
+    from runtime.tokenizer import train_tokenizer
+
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("policies")
+    tokenizer = home / "tokenizer"
+    tokenizer.mkdir()
+    spec = ModelSpec.model_validate(_SMALLEST)
+    train_tokenizer(["say yes", "say no", "yes", "no"], spec.vocab_size, "compact", tokenizer)
+
+    def make(seed: int) -> Path:
+        folder = home / f"seed-{seed}"
+        if not folder.exists():
+            folder.mkdir()
+            with parallel.start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
+                model = build(spec, Layout(), Precision(dtype="fp32"), seed=seed)
+                write_policy(model, folder, tokenizer=tokenizer, main=True)
+            record = ArtifactRecord(
+                kind="pretrain",
+                fingerprint=f"seed-{seed}",
+                label="policy",
+                stage={},
+                inputs={},
+                files=store.hash_files(folder),
+                bytes=1,
+            )
+            (folder / store.RECORD).write_text(record.model_dump_json())
+        return folder
+
+    return make
+
+
+_SMALLEST = {
+    "num_layers": 2,
+    "hidden_size": 32,
+    "ffn_hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_query_groups": 2,
+    "vocab_size": 320,
+    "seq_length": 64,
+    "activation": "squared_relu",
+    "normalization": "layernorm1p",
+    "norm_epsilon": 1e-5,
+    "rotary_percent": 0.5,
+    "rotary_base": 10_000,
+    "linear_bias": False,
+    "tie_embeddings": False,
+    "init_std": 0.05,
+}

@@ -1,38 +1,18 @@
 """Preference training: what it learns, and the reference's log-probabilities, computed once and found again."""
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from compiler.artifacts import ArtifactRecord, Message, PreferenceRow
-from compiler.schema.model import Layout, ModelSpec, Precision
-from runtime import store
-from runtime.engine import parallel
-from runtime.engine.model import build
-from runtime.policy import TOKENIZER, write_policy
-from runtime.tokenizer import ChatTokenizer, train_tokenizer
+from compiler.artifacts import Message, PreferenceRow
+from compiler.manifest import Placement
+from runtime.policy import TOKENIZER
+from runtime.tokenizer import ChatTokenizer
 
-SPEC = ModelSpec(
-    num_layers=2,
-    hidden_size=32,
-    ffn_hidden_size=64,
-    num_attention_heads=4,
-    num_query_groups=2,
-    vocab_size=320,
-    seq_length=64,
-    activation="squared_relu",
-    normalization="layernorm1p",
-    norm_epsilon=1e-5,
-    rotary_percent=0.5,
-    rotary_base=10_000,
-    linear_bias=False,
-    tie_embeddings=False,
-    init_std=0.05,
-)
 FIELDS = {
     "init": "policy",
     "reference": "policy",
@@ -45,37 +25,6 @@ FIELDS = {
     "precision": {"dtype": "fp32"},
     "seed": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """A sealed policy with initial weights of this seed."""
-    torch.set_num_threads(1)
-    home = tmp_path_factory.mktemp("policies")
-    tokenizer = home / "tokenizer"
-    tokenizer.mkdir()
-    train_tokenizer(["say yes", "say no", "yes", "no"], SPEC.vocab_size, "compact", tokenizer)
-
-    def make(seed: int) -> Path:
-        folder = home / f"seed-{seed}"
-        if not folder.exists():
-            folder.mkdir()
-            with parallel.start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
-                model = build(SPEC, Layout(), Precision(dtype="fp32"), seed=seed)
-                write_policy(model, folder, tokenizer=tokenizer, main=True)
-            record = ArtifactRecord(
-                kind="pretrain",
-                fingerprint=f"seed-{seed}",
-                label="policy",
-                stage={},
-                inputs={},
-                files=store.hash_files(folder),
-                bytes=1,
-            )
-            (folder / store.RECORD).write_text(record.model_dump_json())
-        return folder
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +89,42 @@ def test_a_changed_reference_is_not_reused(run_stage, policy, pairs, change: str
     curve = [json.loads(line) for line in (ran.output / "curve.jsonl").read_text().splitlines()]
     # Where policy and reference differ, so do their log-probabilities, from the first step on.
     assert (abs(curve[0]["chosen_shift"]) > 1e-2) == (change == "weights")
+
+
+def test_pairs_held_out_are_looked_at_and_told_to_tensorboard(run_stage, policy, pairs, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    fields = {**FIELDS, "evaluation": {"data": "others", "every_steps": 6, "rows": 5}}
+    inputs = {"policy": policy(1), "pairs": pairs[:24], "others": pairs[24:]}
+    ran = run_stage("prefer", fields, inputs, placement=Placement(track=("tensorboard",)))
+    curve = [json.loads(line) for line in (ran.output / "curve.jsonl").read_text().splitlines()]
+    looked = {line["step"]: line["held_out_accuracy"] for line in curve if "held_out_accuracy" in line}
+    assert list(looked) == [5, 11]
+    assert looked[11] == 1.0
+    plain = run_stage("prefer", FIELDS, inputs)
+    assert [line["loss"] for line in curve] == [
+        json.loads(line)["loss"] for line in (plain.output / "curve.jsonl").read_text().splitlines()
+    ]
+    told = scalars(tmp_path / "tensorboard" / "stage")
+    assert [value for step, value in told["loss"]] == pytest.approx([line["loss"] for line in curve], rel=1e-5)
+    assert [step for step, _ in told["held_out_loss"]] == [5, 11]
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard would show, read from the event files: records of a length, a checksum, an event, a checksum."""
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(folder.iterdir()):
+        content = file.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            event = event_pb2.Event.FromString(content[12 : 12 + length])
+            content = content[16 + length :]
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+def test_a_tracker_that_is_not_installed_is_named_before_the_first_step(run_stage, policy, pairs, monkeypatch) -> None:
+    monkeypatch.setattr("runtime.trackers.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install wandb"):
+        run_stage("prefer", FIELDS, {"policy": policy(1), "pairs": pairs}, placement=Placement(track=("wandb",)))
