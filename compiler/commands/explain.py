@@ -9,7 +9,7 @@ from compiler.errors import did_you_mean
 from compiler.pipeline import compile_graph, plan_graph
 from compiler.planning.inventory import read_inventory
 from compiler.review.explain import Explanation, explain
-from compiler.terminal.words import duration
+from compiler.words import duration
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from compiler.terminal.words import count
+from compiler.words import count
 
 Detail = Mapping[str, Any]
 """`fields`: as the recipe says them; `script`; `tiles`: name, value and small print of each further number."""

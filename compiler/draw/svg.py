@@ -9,7 +9,7 @@ from compiler.draw.colours import Colour, colour_of
 from compiler.draw.picture import Facts, Frame, Node, Picture, folded
 from compiler.draw.place import Line, Placed, place
 from compiler.render import render
-from compiler.terminal.words import duration
+from compiler.words import duration
 
 TEMPLATE = "pictures/graph.svg.j2"
 _MOST_BOXES = 400

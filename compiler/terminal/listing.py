@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from compiler.draw.picture import Frame, folded, make_picture
 from compiler.plan import Plan, PlannedStage, price, segments
-from compiler.terminal.words import count, duration
+from compiler.words import count, duration
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from compiler.runs.layout import RunJobs, read_jobs
 from compiler.runs.local import Change
 from compiler.runs.status import StageStatus, read_stage
 from compiler.terminal.tables import progress_words
-from compiler.terminal.words import duration
+from compiler.words import duration
 
 _REFRESH_S = 0.25
 _PLAIN_EVERY_S = 20.0

@@ -8,7 +8,7 @@ from compiler.plan import Plan
 from compiler.review.warnings import warnings
 from compiler.terminal.listing import Listing, by_kind, listed
 from compiler.terminal.tables import longest_chain
-from compiler.terminal.words import duration
+from compiler.words import duration
 
 _MOST_ROWS = 300
 """A comment on GitHub holds 65,536 letters."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from compiler.plan import Plan
 from compiler.runs.status import RunStatus, StageStatus
 from compiler.terminal.listing import Listing
-from compiler.terminal.words import duration
+from compiler.words import duration
 
 _STATE_STYLE = {
     "done": "green",

@@ -1,4 +1,7 @@
-"""Numbers as a reader of the report sees them."""
+"""Numbers as a reader of the report sees them; compact ones and durations as everywhere."""
+
+from compiler.words import compact as compact
+from compiler.words import duration as duration
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -34,36 +37,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def compact(number: float | None) -> str:
-    """`960`, `12.3k`, `780k`, `1.2M`: three significant digits."""
-    if number is None:
-        return ""
-    for size, suffix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if number >= size:
-            return f"{number / (1e3 if suffix == 'k' else size):.3g}{suffix}"
-    return f"{number:g}"
-
-
 def scientific(number: float) -> str:
     """A learning rate: `3e-4`."""
     mantissa, _, exponent = f"{number:.1e}".partition("e")
     return f"{float(mantissa):g}e{int(exponent)}" if number else "0"
-
-
-def duration(seconds: float | None) -> str:
-    """`0.4 s`, `38 s`, `4 min 10 s`, `3 h 05 min`, `12 d 4 h`."""
-    if seconds is None:
-        return ""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    rounded = round(seconds)
-    if rounded < 60:
-        return f"{rounded} s"
-    if rounded < 3600:
-        return f"{rounded // 60} min {rounded % 60:02d} s"
-    if rounded < 86_400:
-        return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
-    return f"{rounded // 86_400} d {rounded % 86_400 // 3600} h"
 
 
 def memory(size: float | None) -> str:

@@ -1,7 +1,7 @@
-// Numbers and durations as a person reads them, as compiler/terminal/words.py writes them.
+// Numbers and durations as a person reads them, as compiler/words.py writes them.
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds), two = (value) => String(value).padStart(2, "0");
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
