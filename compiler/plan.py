@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
@@ -23,6 +23,7 @@ from compiler.planning.reuse import why_pinned, why_reused, why_run
 from compiler.planning.schedule import Slot, critical_path, makespan, schedule, urgency
 from compiler.planning.workload import PhaseWork, Work, work_of
 from compiler.schema.base import minutes
+from compiler.schema.budget import Budget
 from compiler.schema.cluster import Cluster
 from compiler.schema.model import ModelSpec
 from compiler.stages import Stage
@@ -90,6 +91,13 @@ class PlannedStage:
         return self.placement.layout.world_size * self.placement.threads
 
 
+class Allowance(NamedTuple):
+    """Of one thing that the recipe's budget limits."""
+
+    takes: float
+    most: float
+
+
 @dataclass(frozen=True)
 class Plan:
     """Every stage in topological order, and the sums."""
@@ -108,6 +116,7 @@ class Plan:
     """Of each stage that runs: seconds from the run's start to its own."""
     critical: tuple[str, ...]
     """The longest chain of stages that run, first to last: more cores or GPUs would not shorten it."""
+    budget: Budget | None = None
 
     @property
     def gpu_hours(self) -> float:
@@ -123,6 +132,13 @@ class Plan:
     def price(self) -> float:
         """Of what runs, in the cluster file's currency."""
         return sum(price(stage, self.cluster) for stage in self.to_run)
+
+    @property
+    def allowances(self) -> Mapping[str, Allowance]:
+        """Field of the recipe's budget -> what the plan takes of it and the most that it may take."""
+        takes = {"gpu_hours": self.gpu_hours, "cost": self.price, "wall_hours": self.wall_s / 3600}
+        most = self.budget.model_dump(exclude_none=True) if self.budget else {}
+        return {field: Allowance(takes[field], most[field]) for field in takes if field in most}
 
     @property
     def to_run(self) -> tuple[PlannedStage, ...]:
@@ -188,6 +204,7 @@ def make_plan(
         rank,
         starts,
         critical_path(slots, rank),
+        graph.budget.budget if graph.budget else None,
     )
 
 
@@ -334,6 +351,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
             "stages_reused": sum(stage.action != "run" for stage in plan.stages),
         },
+        "budget": {field: allowance._asdict() for field, allowance in plan.allowances.items()},
         "stages": [
             {
                 **_stage_json(stage, plan.cluster),

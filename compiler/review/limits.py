@@ -103,10 +103,8 @@ def _too_large(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Probl
 def _over_budget(plan: Plan, graph: StageGraph) -> Iterator[Problem]:
     if graph.budget is None:
         return
-    takes = {"gpu_hours": plan.gpu_hours, "cost": plan.price, "wall_hours": plan.wall_s / 3600}
-    for field, planned in takes.items():
-        most = getattr(graph.budget.budget, field)
-        if most is not None and planned > most:
+    for field, (planned, most) in plan.allowances.items():
+        if planned > most:
             entry = graph.budget.tree.entries[field]
             dearest = sorted(plan.to_run, key=lambda stage: -stage.gpu_hours)[:3]
             shown = ", ".join(f"{stage.label} {stage.gpu_hours:,.0f}" for stage in dearest if stage.gpu_hours)

@@ -7,7 +7,7 @@ from compiler.draw.picture import make_picture
 from compiler.plan import Plan
 from compiler.review.warnings import warnings
 from compiler.terminal.listing import Listing, by_kind, listed
-from compiler.terminal.tables import longest_chain
+from compiler.terminal.tables import budget_words, longest_chain
 from compiler.words import duration
 
 _MOST_ROWS = 300
@@ -30,6 +30,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield ""
     if plan.critical:
         yield f"{_escaped(longest_chain(plan)).capitalize()}"
+        yield ""
+    if plan.allowances:
+        yield f"Of the budget: {budget_words(plan)}"
         yield ""
     told = list(warnings(plan))
     if told:

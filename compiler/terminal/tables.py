@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from compiler.plan import Plan
+from compiler.plan import Allowance, Plan
 from compiler.runs.status import RunStatus, StageStatus
 from compiler.terminal.listing import Listing
 from compiler.words import duration
@@ -92,7 +92,27 @@ def plan_summary(plan: Plan) -> str:
         )
     else:
         text += f" {plan.cores} cores of {plan.cluster.name} ({duration(3600 * plan.core_hours)} of core time)"
-    return f"{text}\n{longest_chain(plan)}"
+    spent = f"\nof the budget: {budget_words(plan)}" if plan.allowances else ""
+    return f"{text}\n{longest_chain(plan)}{spent}"
+
+
+def budget_words(plan: Plan) -> str:
+    """`812 of 1,000 GPU-hours (81 %), 3 h 05 min of 6 h 00 min (51 %)`."""
+    return ", ".join(_spent(field, allowance) for field, allowance in plan.allowances.items())
+
+
+def _spent(field: str, allowance: Allowance) -> str:
+    takes, most = allowance
+    places = 1 if most < 100 else 0
+    shown = f"{takes:,.{places}f} of {most:,.{places}f}".removesuffix(".0")
+    match field:
+        case "gpu_hours":
+            words = f"{shown} GPU-hours"
+        case "wall_hours":
+            words = f"{duration(3600 * takes)} of {duration(3600 * most)}"
+        case _:
+            words = f"cost {shown}"
+    return f"{words} ({100 * takes / most:.0f} %)" if most else words
 
 
 _ENDS = 3

@@ -7,7 +7,9 @@ import pytest
 
 from compiler.errors import SpecError
 from compiler.pipeline import compile_plan
-from compiler.plan import Plan, PlannedStage
+from compiler.plan import Plan, PlannedStage, plan_json
+from compiler.terminal.markdown import plan_markdown
+from compiler.terminal.tables import plan_summary
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "specs" / "experiments" / "one-node.yaml"
@@ -48,3 +50,15 @@ def test_what_is_sealed_costs_nothing(tmp_path: Path, seal: Callable[..., dict[s
     seal(recipe, tmp_path)
     recipe.write_text("rung: 1\nname: dear\nbudget: {wall_hours: 0}\n" + text, encoding="utf-8")
     assert not compile_plan(recipe, [], cluster="laptop", store=tmp_path).to_run
+
+
+def test_a_plan_tells_how_much_of_its_budget_it_takes(tmp_path: Path) -> None:
+    free = plan(tmp_path)
+    assert plan_json(free)["budget"] == {} and "budget" not in plan_summary(free) + plan_markdown(free)
+    half = plan(tmp_path, f"budget={{gpu_hours: {2 * free.gpu_hours}, wall_hours: {free.wall_s / 900}}}")
+    told = plan_json(half)["budget"]
+    assert {field: one["most"] / one["takes"] for field, one in told.items()} == pytest.approx(
+        {"gpu_hours": 2, "wall_hours": 4}
+    )
+    for text in (plan_summary(half), plan_markdown(half)):
+        assert f"of {2 * free.gpu_hours:,.1f} GPU-hours (50 %)" in text and "(25 %)" in text
