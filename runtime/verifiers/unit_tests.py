@@ -1,13 +1,14 @@
 """unit_tests: the program in the response passes tests. It is run in a sandbox, never here.
 
-Tests are run one after the other in the program's own namespace, so the share that passes is known. Whether they were
-reached is said on a line that begins with a word drawn for this run: a program that ends early passes nothing.
+Tests are run one after the other, in a process that the program is not in (`examiner.py`), so the share that passes is
+known. Which did is said on a line that begins with a word drawn for this run, which the program never hears.
 """
 
 import json
 import re
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from runtime import sandbox
@@ -18,33 +19,8 @@ _BLOCK = re.compile(r"^ {0,3}```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^ {0,3}```|\Z)", 
 _TO_START = sandbox.Limits(seconds=6, cpu_seconds=2)
 _PYTHON = ("", "python", "python3", "py")
 
-_HARNESS = """
-import json, os, sys
-given = json.load(sys.stdin)
-told = os.dup(1)
-sys.stdin = open(os.devnull)
-space = {"__name__": "program"}
-sys.modules["program"] = type(sys)("program")
-sys.modules["program"].__dict__.update(space)
-space = sys.modules["program"].__dict__
-passed = []
-try:
-    exec(compile(given["program"], "program.py", "exec"), space)
-except BaseException as error:
-    print(repr(error)[:500], file=sys.stderr)
-else:
-    for number, test in enumerate(given["tests"]):
-        try:
-            exec(compile(test, f"test-{number}.py", "exec"), space)
-        except BaseException as error:
-            passed.append(False)
-            print(repr(error)[:500], file=sys.stderr)
-        else:
-            passed.append(True)
-sys.stdout.flush()
-os.write(told, ("\\n" + given["word"] + json.dumps(passed) + "\\n").encode())
-os._exit(0)
-"""
+_SIDES = Path(__file__).parent
+_EXAMINER, _EXAMINED = ((_SIDES / f"{name}.py").read_text(encoding="utf-8") for name in ("examiner", "examined"))
 
 
 def prepare(value: Any, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +72,8 @@ def runs(code: str) -> bool:
 def run_tests(code: str, tests: list[str], limits: sandbox.Limits = sandbox.Limits()) -> list[bool]:  # noqa: B008
     """Which tests pass; none where the program does not get as far as to be tested."""
     word = secrets.token_hex(16)
-    given = json.dumps({"program": code, "tests": tests, "word": word}).encode()
-    outcome = sandbox.run(["-c", _HARNESS], given, limits)
+    given = json.dumps({"program": code, "tests": tests, "word": word, "examined": _EXAMINED}).encode()
+    outcome = sandbox.run(["-c", _EXAMINER], given, limits)
     lines = outcome.stdout.decode(errors="replace").splitlines()
     told = [line.removeprefix(word) for line in lines if line.startswith(word)]
     if outcome.ended or outcome.returncode != 0 or len(told) != 1:

@@ -48,6 +48,108 @@ def test_ending_early_passes_nothing(code: str) -> None:
     assert not any(run_tests(code, ADD["tests"], limits))  # type: ignore[arg-type]
 
 
+FEIGNED = {
+    "everything is equal to it": """
+class Anything:
+    def __eq__(self, other): return True
+    def __bool__(self): return True
+def add(a, b): return Anything()
+""",
+    "a number that is equal to all": """
+class Any(int):
+    def __eq__(self, other): return True
+    __hash__ = int.__hash__
+def add(a, b): return Any(7)
+""",
+    "builtins are patched": """
+import builtins, json
+builtins.exec = lambda *a, **k: None
+builtins.compile = lambda *a, **k: "pass"
+json.dumps = lambda *a, **k: '[true, true]'
+def add(a, b): return 0
+""",
+    "frames are searched for the word": """
+import gc, os, sys
+def seek():
+    words = [one["word"] for one in gc.get_objects() if isinstance(one, dict) and "word" in one]
+    frame = sys._getframe()
+    while frame:
+        words += [v["word"] for v in (frame.f_globals, frame.f_locals) if "word" in v]
+        words += [v["given"]["word"] for v in (frame.f_globals, frame.f_locals) if "given" in v]
+        frame = frame.f_back
+    for word in words:
+        for fd in range(3):
+            try: os.write(fd, ("\\n" + str(word) + "[true, true]\\n").encode())
+            except OSError: pass
+    os._exit(0)
+seek()
+""",
+    "all pipes are told that it passed": """
+import os
+def add(a, b):
+    for fd in range(64):
+        try: os.write(fd, b'["value", ["atom", true], []]\\n[true, true]\\n')
+        except OSError: pass
+    os._exit(0)
+""",
+    "it ends in the middle of a test": "import sys\ndef add(a, b): sys.exit(0)",
+    "it kills who examines": "import os, signal\ndef add(a, b): os.kill(os.getppid(), signal.SIGKILL)",
+    "the examiner's memory is written": """
+import ctypes, os
+def add(a, b):
+    libc = ctypes.CDLL(None, use_errno=True)
+    attached = libc.ptrace(0x4206, os.getppid(), 0, 0)  # PTRACE_SEIZE
+    if attached != 0:
+        raise OSError
+    return a + b
+""",
+    "nonsense comes over the pipe": "import json\njson.dumps = lambda *a, **k: '[]'\ndef add(a, b): return 3",
+}
+
+
+@pytest.mark.parametrize("code", FEIGNED.values(), ids=FEIGNED.keys())
+def test_success_cannot_be_feigned(code: str) -> None:
+    limits = sandbox.Limits(seconds=8, cpu_seconds=3)
+    assert not any(run_tests(code, ADD["tests"], limits))  # type: ignore[arg-type]
+
+
+def test_tests_see_values_objects_exceptions_and_what_a_function_does_to_its_arguments() -> None:
+    code = """
+import math
+from collections import Counter, namedtuple
+LIMIT = 10
+class Stack:
+    def __init__(self, *items): self.items = list(items); self.top = None
+    def push(self, item): self.items.append(item); return self
+    def __len__(self): return len(self.items)
+    def __eq__(self, other): return self.items == other.items
+Point = namedtuple("Point", "x y")
+def total(stack): return sum(stack.items)
+def shuffle(items): items.reverse()
+def refuse(n):
+    if n < 0: raise ValueError("negative")
+    return n
+def count(text): return Counter(text)
+def squares(n): return (i * i for i in range(n))
+def big(): return 10 ** 5000
+def odd(text): return text + "\\ud800"
+def many(**named): return {key: (value, {value}) for key, value in named.items()}
+"""
+    tests = [
+        "assert LIMIT == 10 and math.pi > 3",
+        "s = Stack(1, 2); s.push(3).push(4); assert len(s) == 4 and total(s) == 10 and s.items == [1, 2, 3, 4]",
+        "s.top = 5; assert s.top == 5 and Stack(1) == Stack(1) and Stack(1) != Stack(2) and Stack(1) != [1]",
+        "given = [1, 2, 3]; shuffle(given); assert given == [3, 2, 1]",
+        "try: refuse(-1)\nexcept ValueError as error: assert str(error) == 'negative'\nelse: assert False",
+        "assert count('aab') == {'a': 2, 'b': 1} and Point(1, 2) == (1, 2)",
+        "assert list(squares(4)) == [0, 1, 4, 9] and big() == 10 ** 5000 and len(odd('é')) == 2",
+        "assert many(a=1, b=None) == {'a': (1, {1}), 'b': (None, {None})}",
+        "assert refuse(2) == 3",
+        "def check(candidate):\n    assert candidate(0.1 + 0.2) == 0.1 + 0.2\ncheck(refuse)",
+    ]
+    assert run_tests(code, tests) == [True] * 8 + [False, True]
+
+
 def test_a_program_is_found_in_what_was_said_around_it() -> None:
     check = {
         "before": "from typing import List\n\n\ndef top(a: List[int]) -> int:\n",
