@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from compiler.artifacts import Message
 from runtime.asking import EMPTY, Rejected
 
-REPEATS = "repeats an earlier turn"
+REPEATS, PARROTS = "repeats an earlier turn", "repeats its instructions"
+_PARROTED = 6
+"""A turn with so many words in a row of its instructions is none: small models give back what they read."""
 
 _NAME = re.compile(r"\A\s*\**(?:You|User|Human|Me|Person)\**\s*:\**\s*", re.IGNORECASE)
 _OTHER_SIDE = re.compile(r"^\s*\**(?:Assistant|AI)\**\s*:", re.IGNORECASE | re.MULTILINE)
@@ -33,8 +35,11 @@ _PREFIX = re.compile(rf"\s*{_POLITE}\s*[,;:\u2014-]+\s*(?=\w)", re.IGNORECASE | 
 """The same, before something else in one sentence."""
 
 
-def user_turn(said: str, history: Sequence[Message], *, remove_filler: bool = True) -> Message | Rejected:
-    """The turn that a model wrote for the user, after this conversation; or why it is none."""
+def user_turn(
+    said: str, history: Sequence[Message], *, instructions: str = "", remove_filler: bool = True
+) -> Message | Rejected:
+    """The turn that a model wrote for the user, after this conversation; or why it is none. `instructions`: how it was
+    asked to play, without the conversation."""
     text = _OTHER_SIDE.split(_NAME.sub("", said), maxsplit=1)[0].strip()
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
         text = text[1:-1].strip()
@@ -44,6 +49,8 @@ def user_turn(said: str, history: Sequence[Message], *, remove_filler: bool = Tr
         return Rejected(EMPTY)
     if any(_plain(text) == _plain(message.content) for message in history):
         return Rejected(REPEATS)
+    if _parrots(text, instructions):
+        return Rejected(PARROTS)
     return Message(role="user", content=text)
 
 
@@ -61,6 +68,12 @@ def _bare(sentence: str) -> str:
         return sentence
     rest = sentence[found.end() :]
     return rest[0].upper() + rest[1:]
+
+
+def _parrots(text: str, instructions: str) -> bool:
+    words, theirs = (re.findall(r"\w+", one.casefold()) for one in (text, instructions))
+    runs = {tuple(theirs[first : first + _PARROTED]) for first in range(len(theirs) - _PARROTED + 1)}
+    return any(tuple(words[first : first + _PARROTED]) in runs for first in range(len(words) - _PARROTED + 1))
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from compiler.artifacts import Message, PromptRow
+from compiler.render import render
 from compiler.schema.generators import TwoTurn
 from runtime.asking import Asker, Question, Rejected, question
 from runtime.role_play import user_turn
@@ -21,11 +22,12 @@ def write(spec: TwoTurn, prompts: Sequence[PromptRow], asker: Asker, ledger: str
         for prompt, history in zip(prompts, histories, strict=True)
         if not isinstance(history, Rejected)
     ]
+    instructions = render("prompts/user_normal.j2", messages=())
     turns = asker.ask(asked, f"{ledger}-second")
     for prompt, history in zip(prompts, histories, strict=True):
         if isinstance(history, Rejected):
             yield history
             continue
         said = next(turns)
-        turn = said if isinstance(said, Rejected) else user_turn(said, history)
+        turn = said if isinstance(said, Rejected) else user_turn(said, history, instructions=instructions)
         yield turn if isinstance(turn, Rejected) else row(spec.kind, *history, turn, made_from=(prompt.id,))

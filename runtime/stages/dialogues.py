@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compiler.artifacts import DialogueRow, Message, PromptRow, ResponseRow
+from compiler.render import render
 from compiler.schema.judges import RewardModelJudge
 from compiler.stages.dialogues import Dialogues
 from runtime.asking import Asker, Question, Rejected, question
@@ -83,10 +84,18 @@ def _users_turn(stage: Dialogues, asker: Asker, talks: Sequence[Talk], turn: int
         question(f"{talk.prompt.id}-{turn}", f"prompts/user_{talk.persona}.j2", messages=talk.messages)
         for talk in talks
     ]
+    instructions = {str(persona): render(f"prompts/user_{persona}.j2", messages=()) for persona in stage.personas}
     found = []
     for talk, said in zip(talks, asker.ask(asked, f"user-{turn}"), strict=True):
         message = (
-            said if isinstance(said, Rejected) else user_turn(said, talk.messages, remove_filler=stage.remove_filler)
+            said
+            if isinstance(said, Rejected)
+            else user_turn(
+                said,
+                talk.messages,
+                instructions=instructions[talk.persona],
+                remove_filler=stage.remove_filler,
+            )
         )
         if isinstance(message, Rejected):
             rejected[f"user: {message.reason}"] += 1
