@@ -160,6 +160,7 @@ def preference(logprobs_BL: Tensor, batch: Batch) -> LossOutput:
         chosen_reward_B=torch.ones(1),
         rejected_reward_B=torch.zeros(1),
         chosen_length_B=batch.loss_mask_BL.sum(dim=1)[0::2],
+        rejected_length_B=batch.loss_mask_BL.sum(dim=1)[1::2],
     )
     spec = DPO(kind="dpo", beta=0.5, sft_weight=0.1, sft_average=True)
     return losses.find("dpo")(spec, pairs)
