@@ -21,10 +21,12 @@ class Answered:
     """One answer of a policy to one prompt, checked."""
 
     response: str
-    passed: bool
+    passed: bool | None
+    """None where no program can tell."""
     tokens: int
     finished: bool
     reward: float | None = None
+    grade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,11 @@ def _question(line: Mapping[str, Any]) -> Question:
 def _answered(found: Mapping[str, Any]) -> Answered:
     return Answered(
         response=found["response"],
-        passed=bool(found["passed"]),
-        tokens=len(found["token_ids"]),
+        passed=None if found["passed"] is None else bool(found["passed"]),
+        tokens=int(found["tokens"]) if "tokens" in found else len(found["token_ids"]),
         finished=bool(found["finished"]),
         reward=found.get("reward"),
+        grade=found.get("grade"),
     )
 
 
@@ -141,7 +144,7 @@ def _row(title: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
             family: {name: _numbers([one for one in questions if one.family == family], name) for name in DECODINGS}
             for family in families
         },
-        **{name: overall[GREEDY][name] for name in ("reward", "mean_tokens", "finished")},
+        **{name: overall[GREEDY][name] for name in ("reward", "grade", "mean_tokens", "finished")},
         "evaluations": [
             {
                 "label": one.label,
@@ -166,26 +169,41 @@ def _distinct(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def _numbers(questions: Sequence[Question], decoding: str) -> dict[str, Any]:
     answers = [question.answers[decoding] for question in questions]
-    passed = sum(one.passed for one in answers)
-    low, accuracy, high = wilson(passed, len(answers))
+    checked = [one.passed for one in answers if one.passed is not None]
+    low, accuracy, high = wilson(sum(checked), len(checked)) if checked else (None, None, None)
     rewards = [one.reward for one in answers if one.reward is not None]
+    grades = [one.grade for one in answers if one.grade is not None]
     return {
         "accuracy": accuracy,
         "low": low,
         "high": high,
-        "passed": passed,
+        "passed": sum(checked),
+        "checked": len(checked),
         "prompts": len(answers),
         "mean_tokens": fmean(one.tokens for one in answers),
         "finished": fmean(one.finished for one in answers),
         "reward": fmean(rewards) if rewards else None,
+        "grade": _mean(grades),
     }
+
+
+def _mean(grades: Sequence[float]) -> dict[str, float] | None:
+    """Of two grades at least, with the normal 95 % interval of their mean."""
+    if len(grades) < 2:
+        return None
+    low, mean, high = paired_difference(grades, [0.0] * len(grades))
+    return {"mean": mean, "low": low, "high": high, "prompts": len(grades)}
 
 
 def _spread(evaluations: Sequence[Evaluation], decoding: str) -> dict[str, float] | None:
     """Of the points' accuracies; None where there is one point."""
-    if len(evaluations) < 2:
+    shares = [
+        fmean(passed)
+        for one in evaluations
+        if (passed := [found for ask in one.questions if (found := ask.answers[decoding].passed) is not None])
+    ]
+    if len(shares) < 2:
         return None
-    shares = [fmean(question.answers[decoding].passed for question in one.questions) for one in evaluations]
     return {"mean": fmean(shares), "min": min(shares), "max": max(shares), "sd": stdev(shares)}
 
 
@@ -200,13 +218,14 @@ def _gain(
     """Over the previous row; without numbers where the two were not asked the same prompts."""
     try:
         pairs = _point_pairs("this row", evaluations, previous, rows[previous])
+        gains = {name: _interval(_difference(pairs, name)) for name in DECODINGS}
     except ValueError as why:
         return {"over": previous, "continues": False, "why_not": str(why), **dict.fromkeys(DECODINGS)}
     return {
         "over": previous,
         "continues": all(_descends(one.policy, other.policy, starts_from) for one, other in pairs),
         "why_not": None,
-        **{name: _interval(_difference(pairs, name)) for name in DECODINGS},
+        **gains,
     }
 
 
@@ -242,16 +261,19 @@ def _difference(pairs: _Pairs, decoding: str) -> Interval:
     """Each prompt's pass rate over the points, one row less the other; the interval is over prompts."""
     better = _pass_rates([one for one, _ in pairs], decoding)
     worse = _pass_rates([other for _, other in pairs], decoding)
-    if len(better) < 2:
-        raise ValueError("an interval of a difference needs two prompts at least")
-    return paired_difference(list(better.values()), [worse[prompt] for prompt in better])
+    both = [prompt for prompt in better if prompt in worse]
+    if len(both) < 2:
+        raise ValueError("an interval of a difference needs two prompts at least that a program can check")
+    return paired_difference([better[prompt] for prompt in both], [worse[prompt] for prompt in both])
 
 
 def _pass_rates(evaluations: Sequence[Evaluation], decoding: str) -> dict[str, float]:
     passed: dict[str, list[bool]] = {}
     for one in evaluations:
         for question in one.questions:
-            passed.setdefault(question.id, []).append(question.answers[decoding].passed)
+            verdict = question.answers[decoding].passed
+            if verdict is not None:
+                passed.setdefault(question.id, []).append(verdict)
     return {prompt: fmean(found) for prompt, found in passed.items()}
 
 

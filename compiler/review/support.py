@@ -18,7 +18,6 @@ from compiler.schema.cluster import SERVERS, Cluster
 from compiler.schema.model import Precision
 from compiler.stages import Stage
 from compiler.stages.endpoint import Endpoint
-from compiler.stages.evaluate import Evaluate
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
 from compiler.stages.tokenize import Tokenize
@@ -81,8 +80,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         kind = getattr(piece, "kind", "")
         if not _has(room, kind):
             yield f"{room[:-1]} {kind!r}"
-    if isinstance(stage, Evaluate) and stage.grade is not None:
-        yield "an exam with a grade"
     if at.placement.dp_at_batch:
         yield "`dp_at_batch`"
     if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):

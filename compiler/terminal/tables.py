@@ -177,22 +177,26 @@ def ladder_table(report: Mapping[str, Any]) -> Table:
     families = sorted({family for row in rows for family in row["families"]})
     table = Table(title=report["title"], box=None, pad_edge=False, header_style="bold", title_justify="left")
     table.add_column("stage", no_wrap=True)
-    for name in ("greedy", "sampled", *families, "reward", "tokens"):
+    judged = ("reward", "grade") if any(row.get("grade") for row in rows) else ("reward",)
+    for name in ("greedy", "sampled", *families, *judged, "tokens"):
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        reward = row.get("reward")
+        found = (row.get("reward"), (row.get("grade") or {}).get("mean"))[: len(judged)]
         table.add_row(
             row["title"],
             _share(row["overall"]["greedy"], interval=True),
             _share(row["overall"]["sampled"], interval=True),
             *(_share(row["families"][family]["greedy"]) if family in row["families"] else "" for family in families),
-            f"{reward:.2f}" if reward is not None else "",
+            *("" if one is None else f"{one:.2f}" for one in found),
             f"{row['mean_tokens']:.1f}",
         )
     return table
 
 
-def _share(numbers: Mapping[str, float], *, interval: bool = False) -> str:
+def _share(numbers: Mapping[str, float | None], *, interval: bool = False) -> str:
+    """Nothing where no program can check an answer."""
+    if numbers["accuracy"] is None or numbers["low"] is None or numbers["high"] is None:
+        return ""
     text = f"{100 * numbers['accuracy']:.1f}"
     if not interval:
         return text

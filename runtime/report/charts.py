@@ -161,9 +161,10 @@ def ladder_chart(rows: Sequence[Mapping[str, Any]]) -> LadderChart:
     """Dots and intervals of both decodings."""
     left, right, top = 252.0, 1100.0, 30.0
     bottom = top + _ROW_HEIGHT * len(rows)
-    shares = [row["overall"][name][end] for row in rows for name in DECODINGS for end in ("low", "high")]
-    shares += [one[name]["accuracy"] for row in rows for one in row["evaluations"] for name in DECODINGS]
-    ticks = nice_ticks(min(shares), max(shares), 6)
+    ends = [row["overall"][name][end] for row in rows for name in DECODINGS for end in ("low", "high")]
+    ends += [one[name]["accuracy"] for row in rows for one in row["evaluations"] for name in DECODINGS]
+    shares = [share for share in ends if share is not None]
+    ticks = nice_ticks(min(shares, default=0.0), max(shares, default=1.0), 6)
     scale = _Scale(ticks[0], ticks[-1], left, right)
     return LadderChart(
         width=1124,
@@ -183,7 +184,9 @@ def _ladder_row(number: int, row: Mapping[str, Any], top: float, scale: _Scale) 
     marks = []
     for offset, name in zip((-6, 6), DECODINGS, strict=True):
         numbers = row["overall"][name]
-        points = [one[name]["accuracy"] for one in row["evaluations"]]
+        if numbers["accuracy"] is None:
+            continue
+        points = [share for one in row["evaluations"] if (share := one[name]["accuracy"]) is not None]
         marks.append(
             Mark(
                 name=name,
@@ -204,7 +207,7 @@ def family_chart(family: str, rows: Sequence[Mapping[str, Any]]) -> LineChart:
     right, bottom = width - 8, height - 24
     up = _Scale(0, 1, bottom, top)
     over = _Scale(0.5, len(rows) + 0.5, left, right)
-    found = [(number, row) for number, row in enumerate(rows, start=1) if family in row["families"]]
+    found = [(number, row) for number, row in enumerate(rows, start=1) if checked(row, family)]
     marks = [_family_mark(family, number, row, over, up) for number, row in found]
     segments = "".join(
         f"M{over(one)},{up(_share(before, family))}L{over(other)},{up(_share(after, family))}"
@@ -226,13 +229,18 @@ def _family_mark(family: str, number: int, row: Mapping[str, Any], over: _Scale,
     return Mark(GREEDY, up(numbers["accuracy"]), up(numbers["low"]), up(numbers["high"]), over(number), tip)
 
 
+def checked(row: Mapping[str, Any], family: str) -> bool:
+    """Whether a program checked answers of this family."""
+    return family in row["families"] and row["families"][family][GREEDY]["accuracy"] is not None
+
+
 def _share(row: Mapping[str, Any], family: str) -> float:
     return float(row["families"][family][GREEDY]["accuracy"])
 
 
 def _with_interval(numbers: Mapping[str, Any]) -> str:
     low, high = percent(numbers["low"]), percent(numbers["high"])
-    return f"{percent(numbers['accuracy'])} % [{low}, {high}], {numbers['passed']} of {numbers['prompts']}"
+    return f"{percent(numbers['accuracy'])} % [{low}, {high}], {numbers['passed']} of {numbers['checked']}"
 
 
 def claim_chart(claims: Sequence[Mapping[str, Any]]) -> ClaimChart:

@@ -23,11 +23,14 @@ def html(report: Mapping[str, Any]) -> str:
         families=sorted({family for row in report["rows"] for family in row["families"]}),
         failed=[claim for claim in report["claims"] if not claim["holds"]],
         has_rewards=any(row["reward"] is not None for row in report["rows"]),
+        has_grades=any(row["grade"] is not None for row in report["rows"]),
         sweep=any(row["points"] > 1 for row in report["rows"]),
         one_reward_model=_one_reward_model(report["rows"]),
         ladder_chart=charts.ladder_chart(report["rows"]),
         family_charts={
-            family: charts.family_chart(family, report["rows"]) for family in report["held_out"]["families"]
+            family: charts.family_chart(family, report["rows"])
+            for family in report["held_out"]["families"]
+            if any(charts.checked(row, family) for row in report["rows"])
         },
         claim_chart=charts.claim_chart(report["claims"]),
         loss_charts=[charts.loss_chart(curve) for curve in curves],

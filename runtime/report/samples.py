@@ -9,25 +9,28 @@ PER_FAMILY = 4
 _LONGEST = 600
 _GAINED, _LOST, _RIGHT, _WRONG = "gained", "lost", "right in both", "wrong in both"
 _BETWEEN = {(False, True): _GAINED, (True, False): _LOST, (True, True): _RIGHT, (False, False): _WRONG}
-_ORDER = (_GAINED, _LOST, _RIGHT, _WRONG)
+_UNCHECKED = "no program can tell"
+_ORDER = (_GAINED, _LOST, _RIGHT, _WRONG, _UNCHECKED)
 
 
 def samples(rows: Mapping[str, Sequence[Evaluation]]) -> list[dict[str, Any]]:
     """One entry for each family, at the first point of a sweep: how many gained and lost, and the prompts shown.
 
     A rule chooses, not a person: between first and last row a prompt's greedy answer gained, was lost, or stayed right
-    or wrong; of each of the four kinds the prompt with the least id is shown, then the next, until there are enough.
+    or wrong, or no program can tell; of each kind the prompt with the least id is shown, then the next, until there are
+    enough.
     """
     by_row = {title: {question.id: question for question in ones[0].questions} for title, ones in rows.items()}
     first, *_, last = [*by_row.values()] * 2
     changes: dict[str, dict[str, list[str]]] = {}
     for prompt in sorted(first.keys() & last.keys()):
-        change = _BETWEEN[first[prompt].answers[GREEDY].passed, last[prompt].answers[GREEDY].passed]
+        before, after = (question[prompt].answers[GREEDY].passed for question in (first, last))
+        change = _UNCHECKED if before is None or after is None else _BETWEEN[before, after]
         changes.setdefault(first[prompt].family, {name: [] for name in _ORDER})[change].append(prompt)
     return [
         {
             "family": family,
-            "counts": {change: len(prompts) for change, prompts in found.items()},
+            "counts": {change: len(prompts) for change, prompts in found.items() if prompts or change != _UNCHECKED},
             "prompts": [_shown(prompt, change, by_row) for change, prompt in choose(found)],
         }
         for family, found in sorted(changes.items())

@@ -6,9 +6,9 @@ from compiler.words import duration as duration
 _MINUS = "\N{MINUS SIGN}"
 
 
-def percent(share: float) -> str:
-    """`63.2`, without the sign."""
-    return f"{100 * share:.1f}"
+def percent(share: float | None) -> str:
+    """`63.2`, without the sign; a dash for nothing."""
+    return "\N{EN DASH}" if share is None else f"{100 * share:.1f}"
 
 
 def signed(share: float) -> str:

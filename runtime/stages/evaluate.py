@@ -1,12 +1,12 @@
-"""evaluate: greedy and sampled answers to held-out prompts, checked by the verifier that each prompt has."""
+"""evaluate: greedy and sampled answers to held-out prompts, checked by the verifier that each prompt has, or graded."""
 
 import json
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from compiler.artifacts import PromptRow
-from compiler.schema.judges import RewardModelJudge
+from compiler.artifacts import PromptRow, ResponseRow
+from compiler.schema.judges import LLMGrade, RewardModelJudge
 from compiler.schema.sampling import Sampling
 from compiler.stages.evaluate import Evaluate
 from runtime import truth
@@ -14,6 +14,7 @@ from runtime.clients.open import open_model
 from runtime.clients.request import Completion, Request
 from runtime.context import Context, Facts
 from runtime.intervals import wilson
+from runtime.judges import llm_grade
 from runtime.rows import FILE, read_rows
 
 SUMMARY = "summary.json"
@@ -32,8 +33,14 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
             requests = [Request(prompt.id, prompt.messages, sampling, stage.seed) for prompt in prompts]
             for row, prompt, completion in zip(rows, prompts, model.ask(requests, ledger=name), strict=True):
                 row[name] = _check(prompt, completion)
+    unchecked = next((row for row in rows if row["greedy"]["passed"] is None), None)
+    if unchecked is not None and stage.reward is None and stage.grade is None:
+        where = f"the held-out prompt {unchecked['id']} ({unchecked['family']})"
+        raise ValueError(f"no program can check an answer to {where}, and no judge is asked")
     if stage.reward is not None:
         _add_rewards(stage.reward, rows, prompts, ctx)
+    if stage.grade is not None:
+        _add_grades(stage.grade, rows, prompts, ctx)
     summary = {
         "prompts": len(rows),
         "decodings": {name: _summary(rows, name) for name in _DECODINGS},
@@ -50,17 +57,16 @@ def run(stage: Evaluate, ctx: Context) -> Facts:
 
 
 def _check(prompt: PromptRow, found: Completion) -> dict[str, Any]:
+    """`passed` is None where no program can tell."""
     if found.rejected:
         raise ValueError(f"the held-out prompt {found.key} cannot be answered: {found.rejected}")
     verdict = truth.verdict(prompt.family, prompt.messages, prompt.check, found.text)
-    if verdict is None:
-        raise ValueError(f"no program can check an answer to the held-out prompt {prompt.id} ({prompt.family})")
     return {
         "response": found.text,
         "token_ids": found.token_ids and list(found.token_ids),
         "tokens": found.usage.completion_tokens,
         "finished": found.finished,
-        "passed": verdict.passed,
+        "passed": None if verdict is None else verdict.passed,
     }
 
 
@@ -89,17 +95,42 @@ def _add_rewards(
             row["greedy"]["reward"] = scalar(judge, numbers)
 
 
+def _add_grades(judge: LLMGrade, rows: Sequence[dict[str, Any]], prompts: Sequence[PromptRow], ctx: Context) -> None:
+    """Of greedy answers; None where the judge gives none that can be read."""
+    answers = [
+        ResponseRow(
+            id=f"{prompt.id}-0",
+            prompt_id=prompt.id,
+            family=prompt.family,
+            messages=prompt.messages,
+            response=row["greedy"]["response"],
+            response_ids=None,
+            finished=row["greedy"]["finished"],
+            logprob=None,
+            check=prompt.check,
+        )
+        for row, prompt in zip(rows, prompts, strict=True)
+    ]
+    for row, given in zip(rows, llm_grade.judge(judge, answers, ctx).scores, strict=True):
+        row["greedy"]["grade"] = given.score
+
+
 def _summary(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    passed = sum(row[name]["passed"] for row in rows)
-    low, accuracy, high = wilson(passed, len(rows))
+    """Accuracy over the prompts that a program can check; None where there are none."""
+    checked = [row[name]["passed"] for row in rows if row[name]["passed"] is not None]
+    low, accuracy, high = wilson(sum(checked), len(checked)) if checked else (None, None, None)
     rewards = [row[name]["reward"] for row in rows if "reward" in row[name]]
+    grades = [row[name]["grade"] for row in rows if row[name].get("grade") is not None]
     return {
         "prompts": len(rows),
-        "passed": passed,
+        "checked": len(checked),
+        "passed": sum(checked),
         "accuracy": accuracy,
         "low": low,
         "high": high,
         "mean_tokens": fmean(row[name]["tokens"] for row in rows),
         "finished": fmean(row[name]["finished"] for row in rows),
         "reward": fmean(rewards) if rewards else None,
+        "grade": fmean(grades) if grades else None,
+        "graded": len(grades),
     }

@@ -6,10 +6,11 @@
     title
     held_out    {prompts, families: {family: prompts}}, over all evaluations
     rows        [{title, points, overall: {greedy, sampled}, families: {family: {greedy, sampled}},
-                  reward, mean_tokens, finished (all three of greedy answers),
+                  reward, grade: {mean, low, high, prompts} | null, mean_tokens, finished (all of greedy answers),
                   gain: {over, continues, why_not, greedy, sampled: {difference, low, high} | null} | null,
                   evaluations: [{label, point, fingerprint, policy, reward_model, greedy, sampled}]}]
-                where greedy and sampled are {accuracy, low, high, passed, prompts, mean_tokens, finished, reward},
+                where greedy and sampled are {accuracy, low, high, passed, checked, prompts, mean_tokens, finished,
+                reward, grade}; accuracy is over the prompts `checked` by programs, and null where there are none;
                 and in `overall` also {spread: {mean, min, max, sd} | null} over the points of a sweep.
                 `points` counts distinct evaluations; `continues`: the weights were trained from the row before.
     claims      [{better, worse, decoding, difference, low, high, holds, prompts,

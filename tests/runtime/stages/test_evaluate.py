@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from checkpoints import SHAPES
 
 from compiler.artifacts import Message, PromptRow
 from compiler.schema.model import Layout, Precision
+from runtime import ladder
 from runtime.engine.model import build
 from runtime.engine.parallel import start
 from runtime.policy import write_policy
@@ -60,3 +62,33 @@ def test_answers_are_checked_by_what_each_prompt_carries(run_stage: Any, policy:
 def test_a_prompt_that_nothing_can_check_is_no_exam(run_stage: Any, policy: Path) -> None:
     with pytest.raises(ValueError, match="no program can check"):
         examine(run_stage, policy, prompt("anything", None))
+
+
+def test_a_model_grades_what_no_program_can_check(run_stage: Any, teach: Any) -> None:
+    """A served policy, so that what it says is known; greedy answers are graded, and grades that cannot be read are
+    left out."""
+
+    def grader(last: str, _: Any) -> str:
+        assert "Answer to" in last
+        return "I cannot say." if "Say dull" in last else "Clear.\nGrade: 9" if "Say first" in last else "Grade: 4"
+
+    policy, judge = teach(lambda last, _: f"Answer to {last}"), teach(grader)
+    sampling = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 64}
+    grade = {"kind": "llm_grade", "model": "g", "rubric": "helpfulness", "highest": 10, "show_reference": False}
+    fields = {"policy": "p", "prompts": "q", "max_new_tokens": 8, "seed": 1, "grade": {**grade, "sampling": sampling}}
+    few = instruction(type="length_constraints:number_words", relation="less than", num_words=500)
+    prompts = [prompt("first", None), prompt("second", few), prompt("dull", None)]
+    ran = run_stage("evaluate", fields, {"p": policy, "q": prompts, "g": judge})
+    greedy, sampled = (ran.facts["decodings"][name] for name in ("greedy", "sampled"))
+    assert (greedy["grade"], greedy["graded"], sampled["grade"]) == (6.5, 2, None)
+    assert (greedy["prompts"], greedy["checked"], greedy["passed"], greedy["accuracy"]) == (3, 1, 1, 1.0)
+    assert ran.facts["families"]["instruction_following"]["greedy"]["checked"] == 1
+    rows = [json.loads(line) for line in (ran.output / "rows.jsonl").read_text().splitlines()]
+    assert [row["greedy"]["passed"] for row in rows] == [None, True, None]
+    assert [row["greedy"]["grade"] for row in rows] == [9.0, 4.0, None]
+    assert len(judge.asked) == 3
+
+    (row,) = ladder.ladder({"Graded": [ladder.evaluation("exam", "f", rows)]}, {})
+    assert row["grade"]["mean"] == 6.5
+    assert row["grade"]["low"] < 4 < 9 < row["grade"]["high"]
+    assert row["overall"]["greedy"]["checked"] == 1

@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.manifest import Manifest, ManifestInput, Placement
 from compiler.stages.report import Claim, Report
+from compiler.terminal.tables import ladder_table
 from runtime.context import Context
 from runtime.stages import report
 
@@ -136,8 +139,18 @@ class Recipe:
             label, kind, inputs=inputs, stage=stage, facts=told, files={"curve.jsonl": lines}, wall_s=4 + steps / 20
         )
 
-    def exam(self, label: str, policy: str, skill: float, *, salt: str = "", prompts: Sequence[str] = ()) -> None:
-        """`skill` is the share of prompts that are answered rightly; easy prompts are easy for every policy."""
+    def exam(
+        self,
+        label: str,
+        policy: str,
+        skill: float,
+        *,
+        salt: str = "",
+        prompts: Sequence[str] = (),
+        graded: bool = False,
+    ) -> None:
+        """`skill` is the share of prompts that are answered rightly; easy prompts are easy for every policy. Where
+        it is `graded`, no program checks an answer."""
         rng = random.Random(label)
         lines = []
         for number, prompt in enumerate(prompts or [f"prompt {each} {salt}" for each in range(self.prompts)]):
@@ -149,7 +162,8 @@ class Recipe:
                     "response": f"{'right' if hard < skill - less else 'wrong'} {number}{self.noise}",
                     "token_ids": [5] * rng.randint(3, 12),
                     "finished": rng.random() < 0.98,
-                    "passed": hard < skill - less,
+                    "passed": None if graded else hard < skill - less,
+                    **({"grade": 1 + number % 10} if graded and name == "greedy" else {}),
                     "reward": skill * 4 + rng.gauss(0, 0.5),
                 }
                 for name, less in (("greedy", 0.0), ("sampled", 0.06))
@@ -343,6 +357,22 @@ class Page(HTMLParser):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Written:
     home = tmp_path_factory.mktemp("report")
     return write(tiny(home / "store", noise=NASTY), TINY_ROWS, TINY_CLAIMS, folder=home / "output")
+
+
+def test_an_exam_that_only_a_judge_grades_stands_in_the_ladder_without_an_accuracy(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", prompts=20)
+    recipe.train("base", "pretrain", start="", data="", steps=50, first=6, last=2)
+    recipe.exam("checked", "base", 0.5)
+    recipe.exam("graded", "base", 0.5, graded=True)
+    for rows in ({"Checked": "checked", "Graded": "graded"}, {"Graded": "graded"}):
+        ran = write(recipe, rows, folder=tmp_path / f"of {len(rows)}")
+        row = ran.json["rows"][-1]
+        assert (row["overall"]["greedy"]["accuracy"], row["grade"]["mean"], row["grade"]["prompts"]) == (None, 5.5, 20)
+        assert "5.50" in ran.html
+        assert not Page(ran.html).mismatched
+        printed = StringIO()
+        Console(file=printed, width=200).print(ladder_table(ran.json))
+        assert "5.50" in printed.getvalue()
 
 
 @pytest.fixture(scope="module")
