@@ -27,10 +27,14 @@ def open_policy(
     *,
     head: Regression | None = None,
     options: Options = _NO_OPTIONS,
+    to_train: bool = False,
 ) -> Model:
-    """Builds the model of this artifact and loads its weights; with a head, the reward model's own."""
+    """Builds the model of this artifact and loads its weights; with a head, the reward model's own.
+
+    `to_train` keeps the float32 weights of the artifact beside a model in bf16, for training to go on from.
+    """
     model = build(read_model_spec(folder), layout, precision, seed=0, head=head, options=options)
-    load_weights(model, folder / WEIGHTS)
+    load_weights(model, folder / WEIGHTS, to_train=to_train)
     return model
 
 

@@ -6,6 +6,7 @@ A stage says what a micro-batch and a loss are; all of them share what is here.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from compiler.schema.training import LearningRate, num_steps
 from compiler.stages.prefer import Prefer
@@ -18,8 +19,9 @@ from runtime.engine.batch import Batch
 from runtime.engine.loop import Care, Checkpointing, HeldOut, StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import Objective
-from runtime.engine.parallel import World, start
+from runtime.engine.parallel import Options, World, start
 from runtime.order import EpochOrder
+from runtime.policy import open_policy
 from runtime.trackers import open_trackers
 
 InEpochs = Sft | Prefer | RewardModel
@@ -46,6 +48,12 @@ def joined(stage: Trained, ctx: Context) -> Iterator[World]:
     layout, rendezvous = ctx.placement.layout, ctx.rendezvous
     with start(layout, rank=ctx.rank, world_size=ctx.world_size, rendezvous=rendezvous, seed=stage.seed) as world:
         yield world
+
+
+def to_be_trained(init: Path, stage: Pretrain | Sft | Prefer, ctx: Context) -> Model:
+    """The policy that the stage starts from, in its precision and layout, and as exact as it was left."""
+    options = Options.of(ctx.placement)
+    return open_policy(init, ctx.placement.layout, stage.precision, options=options, to_train=True)
 
 
 def epochs(

@@ -145,7 +145,8 @@ class Precision(Record):
     """What the stage computes in. Part of identity."""
 
     dtype: Literal["fp32", "bf16"]
-    """Of parameters and activations; with bf16, Megatron's optimizer keeps fp32 main parameters and gradients."""
+    """Of parameters and activations; with bf16, Megatron's optimizer keeps fp32 main parameters and gradients. The
+    artifact holds those parameters, and a stage that trains it further begins with them."""
     fp8: FP8 | None = None
     """Linear layers in FP8, with bf16 around them; none where absent."""
 

@@ -17,4 +17,4 @@ class Export(Stage):
     format: Literal["huggingface"]
     """Of the folder."""
     dtype: Literal["fp32", "bf16"]
-    """Of the written weights."""
+    """Of the written weights; the policy has them in float32. bf16 is what a policy trained in bf16 computed with."""

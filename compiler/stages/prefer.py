@@ -21,6 +21,7 @@ class Prefer(Grown, Stage):
     """Trains `init` on pairs; the reference's log-probabilities are computed once, before the first step."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    version: ClassVar[int] = 2  # since then, what is trained in bf16 is handed on in float32
     later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["prefer"]

@@ -47,6 +47,7 @@ class Pretrain(Grown, Stage):
     """Trains on packed sequences of the model's seq_length, loss on every token."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    version: ClassVar[int] = 2  # since then, what is trained in bf16 is handed on in float32
     later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["pretrain"]

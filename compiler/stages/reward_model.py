@@ -21,6 +21,7 @@ class RewardModel(Grown, Stage):
     """
 
     output: ClassVar[Kind] = Kind.REWARD_MODEL
+    version: ClassVar[int] = 2  # since then, what is trained in bf16 is handed on in float32
     later: ClassVar[tuple[str, ...]] = ("trouble",)
 
     kind: Literal["reward_model"]

@@ -20,6 +20,7 @@ class Sft(Grown, Stage):
     """L = - sum_t m_t log p(y_t | y_<t) / sum_t m_t over each global batch, m_t = 1 on assistant tokens."""
 
     output: ClassVar[Kind] = Kind.POLICY
+    version: ClassVar[int] = 2  # since then, what is trained in bf16 is handed on in float32
     later: ClassVar[tuple[str, ...]] = ("trouble", "evaluation")
 
     kind: Literal["sft"]

@@ -7,23 +7,27 @@ processes that split the tensors over files. The writer below does neither; it i
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing, parallel_state
+from megatron.core.dist_checkpointing.mapping import ShardedTensor
 from megatron.core.dist_checkpointing.strategies.base import SaveShardedStrategy
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from runtime.engine import emulated
+from runtime.engine import emulated, main_weights
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model, unwrapped
 from runtime.engine.optimizer import Trainable, settle
@@ -32,18 +36,26 @@ _HEADS = ("output_layer.", "regression.")
 
 
 def save_weights(model: Model, folder: Path) -> None:
-    """Writes the weights of all ranks into `folder`, which appears only when it is complete. Called on every rank."""
+    """Writes the weights of all ranks into `folder`, which appears only when it is complete. Called on every rank.
+
+    Of a model that was trained in bf16 these are the float32 weights that the optimizer moved.
+    """
     with _appearing(folder) as partial:
-        _save(_weights(model), partial)
+        _save(_in_float32(model, _weights(model), main_weights.beside), partial)
 
 
-def load_weights(model: Model, folder: Path, *, strict: bool = True, body_only: bool = False) -> None:
+def load_weights(
+    model: Model, folder: Path, *, strict: bool = True, body_only: bool = False, to_train: bool = False
+) -> None:
     """Reads weights in place, whatever layout wrote them. Called on every rank.
 
     `body_only` leaves the head as it was built: how a reward model starts from a policy. Not `strict` accepts that the
-    checkpoint holds tensors which this model lacks; a tensor that the model needs must always be there.
+    checkpoint holds tensors which this model lacks; a tensor that the model needs must always be there. `to_train`
+    keeps, beside bf16 weights, the float32 values that were read: training goes on from those.
     """
     state = _weights(model, with_head=not body_only)
+    if to_train:
+        state = _in_float32(model, state, _room)
     try:
         # Megatron calls "missing" what the checkpoint has and the model does not ask for.
         loaded, unexpected, missing = dist_checkpointing.load(state, str(folder), strict="return_all")
@@ -58,6 +70,10 @@ def load_weights(model: Model, folder: Path, *, strict: bool = True, body_only: 
             f"missing {sorted(missing) or 'nothing'}, unexpected {sorted(unexpected) or 'nothing'}"
         )
     _put(model, loaded)
+    if to_train:
+        for name, parameter, chunk in _parameters(model):
+            if name in loaded[chunk] and parameter.dtype != torch.float32:
+                main_weights.put(parameter, loaded[chunk][name])
 
 
 def save_training(trainable: Trainable, folder: Path, *, step: int) -> None:
@@ -97,6 +113,32 @@ def _weights(model: Model, *, with_head: bool = True, with_scales: bool = False)
             and (with_head or not entry.key.startswith(_HEADS))
         }
     return state
+
+
+def _in_float32(model: Model, state: dict[str, Any], value: Callable[[nn.Parameter], Tensor | None]) -> dict[str, Any]:
+    """The description with other tensors in the place of those weights for which there is a value."""
+    state = {chunk: dict(entries) for chunk, entries in state.items()}
+    for name, parameter, chunk in _parameters(model):
+        other = value(parameter)
+        if other is None or name not in state[chunk]:
+            continue
+        entry = state[chunk][name]
+        # Some weights are described by how they fall into several (a gated fc1); those take on the type of their data.
+        typed = {"dtype": other.dtype} if isinstance(entry, ShardedTensor) else {}
+        state[chunk][name] = replace(entry, data=other, **typed)
+    return state
+
+
+def _room(parameter: nn.Parameter) -> Tensor | None:
+    """For the float32 values of a weight of another type."""
+    return None if parameter.dtype == torch.float32 else torch.empty(parameter.shape, dtype=torch.float32)
+
+
+def _parameters(model: Model) -> Iterator[tuple[str, nn.Parameter, str]]:
+    """(name in its chunk, parameter, name of the chunk)"""
+    for index, chunk in enumerate(unwrapped(model.chunks)):
+        for name, parameter in chunk.named_parameters():
+            yield name, parameter, f"chunk{index}"
 
 
 def _put(model: Model, loaded: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from runtime.engine.checkpoint import load_training, save_training
 from runtime.engine.logprobs import forward, padded_length, pick
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput, Objective
-from runtime.engine.optimizer import Trainable, gradient_norm, set_learning_rate, settle, trainable, update
+from runtime.engine.optimizer import Trainable, gradient_norm, put_down, set_learning_rate, settle, trainable, update
 from runtime.engine.trouble import TrainingDivergedError, Watch
 
 
@@ -317,6 +317,7 @@ def _keep(state: Trainable, folder: Path, *, num_done: int) -> None:
 def _release(state: Trainable) -> None:
     """Leaves the model as it was before wrapping: no gradients, no hooks that keep the gradient buffer alive."""
     settle(state)
+    put_down(state)
     config = state.model.config
     config.finalize_model_grads_func = None
     config.no_sync_func = None

@@ -1,5 +1,6 @@
 """Megatron's data-parallel wrapper and optimizer, from our Optimizer record."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 from torch import nn
 
 from compiler.schema.training import Optimizer
-from runtime.engine import distributed_optimizer
+from runtime.engine import distributed_optimizer, main_weights
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model
 
@@ -27,7 +28,8 @@ class Trainable:
 
 
 def trainable(model: Model, record: Optimizer) -> Trainable:
-    """Gradients are accumulated and reduced in float32; with bf16 weights the optimizer keeps float32 main weights."""
+    """Gradients are accumulated and reduced in float32; with bf16 weights the optimizer keeps float32 main
+    weights, which are those that the model was loaded with."""
     options = model.options
     overlap = options.overlap and model.layout.dp * model.layout.cp > 1
     ddp_config = DistributedDataParallelConfig(
@@ -64,7 +66,17 @@ def trainable(model: Model, record: Optimizer) -> Trainable:
         if not torch.cuda.is_available():
             # torch's AdamW in one pass over memory instead of ten: one CPU kernel for each parameter.
             group["fused"] = True
+    main_weights.take_up(optimizer, _parameters(model))
     return Trainable(model=model, chunks=chunks, optimizer=optimizer)
+
+
+def _parameters(model: Model) -> Iterator[nn.Parameter]:
+    return (parameter for chunk in model.chunks for parameter in chunk.parameters())
+
+
+def put_down(trainable: Trainable) -> None:
+    """The float32 weights outlive the optimizer, beside the model's own where those are in bf16."""
+    main_weights.put_down(trainable.optimizer, _parameters(trainable.model))
 
 
 def settle(trainable: Trainable) -> None:

@@ -11,13 +11,12 @@ from runtime.context import Context, Facts
 from runtime.engine.batch import Batch
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput
-from runtime.engine.parallel import Options
 from runtime.pairs import Answer, Pairs, pair_logprobs
-from runtime.policy import TOKENIZER, open_policy, write_policy
+from runtime.policy import TOKENIZER, write_policy
 from runtime.reference import reference_logprobs
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer
-from runtime.training import epochs, fit, held_out, joined
+from runtime.training import epochs, fit, held_out, joined, to_be_trained
 
 
 def run(stage: Prefer, ctx: Context) -> Facts:
@@ -32,7 +31,7 @@ def run(stage: Prefer, ctx: Context) -> Facts:
         return loss(stage.loss, pair_logprobs(logprobs_BL, batch))
 
     with joined(stage, ctx) as world:
-        model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
+        model = to_be_trained(init, stage, ctx)
         steps = epochs(stage, ctx, world, num_rows=len(rows), collate=_pairs(stage, ctx, model, tokenizer, rows).batch)
         rest = _pairs(stage, ctx, model, tokenizer, others[: stage.evaluation.rows] if stage.evaluation else [])
         looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=rest.batch)

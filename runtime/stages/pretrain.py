@@ -13,10 +13,10 @@ from runtime.engine.data import PretrainingSamples, Source, pretraining_samples
 from runtime.engine.model import Model, build
 from runtime.engine.objective import next_token
 from runtime.engine.parallel import Options
-from runtime.policy import open_policy, write_policy
+from runtime.policy import write_policy
 from runtime.stages.tokenize import PREFIX
 from runtime.tokenizer import ChatTokenizer
-from runtime.training import Steps, fit, held_out, joined, known_rate
+from runtime.training import Steps, fit, held_out, joined, known_rate, to_be_trained
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,7 @@ def _stretches(stage: Pretrain) -> list[_Stretch]:
 
 def _model(stage: Pretrain, ctx: Context) -> Model:
     if stage.init is not None:
-        return open_policy(
-            ctx.input(stage.init), ctx.placement.layout, stage.precision, options=Options.of(ctx.placement)
-        )
+        return to_be_trained(ctx.input(stage.init), stage, ctx)
     assert stage.model is not None
     return build(stage.model, ctx.placement.layout, stage.precision, seed=stage.seed, options=Options.of(ctx.placement))
 

@@ -24,7 +24,7 @@ def run(stage: RewardModel, ctx: Context) -> Facts:
         layout, options = ctx.placement.layout, Options.of(ctx.placement)
         model = build(read_model_spec(init), layout, stage.precision, seed=stage.seed, head=HEAD, options=options)
         # Another reward model's head says something already; a policy has none.
-        load_weights(model, init / WEIGHTS, body_only=not (init / CALIBRATION).exists())
+        load_weights(model, init / WEIGHTS, body_only=not (init / CALIBRATION).exists(), to_train=True)
         steps = epochs(stage, ctx, world, num_rows=lessons.num_rows, group=lessons.group, collate=lessons.collate)
         curve = fit(stage, ctx, model, steps, lessons.objective)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)

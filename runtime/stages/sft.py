@@ -8,11 +8,10 @@ from compiler.stages.sft import Sft
 from runtime.context import Context, Facts
 from runtime.engine.batch import Batch, pack
 from runtime.engine.objective import next_token
-from runtime.engine.parallel import Options
-from runtime.policy import TOKENIZER, open_policy, write_policy
+from runtime.policy import TOKENIZER, write_policy
 from runtime.rows import read_rows
 from runtime.tokenizer import ChatTokenizer, Encoded
-from runtime.training import epochs, fit, held_out, joined
+from runtime.training import epochs, fit, held_out, joined, to_be_trained
 
 
 def run(stage: Sft, ctx: Context) -> Facts:
@@ -24,7 +23,7 @@ def run(stage: Sft, ctx: Context) -> Facts:
     others = _encoded(tokenizer, read_rows(ctx.input(stage.evaluation.data), DialogueRow)) if stage.evaluation else []
 
     with joined(stage, ctx) as world:
-        model = open_policy(init, ctx.placement.layout, stage.precision, options=Options.of(ctx.placement))
+        model = to_be_trained(init, stage, ctx)
         steps = epochs(stage, ctx, world, num_rows=len(rows), collate=partial(_collate, examples, tokenizer.pad_id))
         rest = partial(_collate, others, tokenizer.pad_id)
         looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=rest)

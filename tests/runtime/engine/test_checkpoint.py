@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_cases import BF16, FP32, LLAMA, NEMOTRON, SPECS, hashes, make, perturb, same_weights, weights
+from engine_cases import BF16, FP32, LLAMA, NEMOTRON, SPECS, batches, hashes, make, perturb, same_weights, weights
 
+from compiler.schema.training import Optimizer
 from runtime.engine.checkpoint import load_weights, save_weights
-from runtime.engine.model import Regression
+from runtime.engine.loop import train
+from runtime.engine.model import Model, Regression
+from runtime.engine.objective import next_token
+from runtime.engine.parallel import Options
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -34,6 +38,49 @@ def test_weights_may_change_precision_on_the_way(tmp_path: Path) -> None:
     load_weights(narrow, tmp_path / "weights")
     for name, weight in weights(narrow).items():
         assert torch.equal(weight, weights(model)[name].bfloat16())
+
+
+@pytest.mark.parametrize("options", [Options(), Options(distributed_optimizer=True)], ids=["whole", "divided"])
+@pytest.mark.parametrize("name", ["nemotron", "llama"])
+def test_updates_too_small_for_bf16_reach_the_next_stage(tmp_path: Path, name: str, options: Options) -> None:
+    """Each stage moves every weight by less than bf16 can tell; two stages move it as one that is as long."""
+    first = make(SPECS[name], BF16, options=options)
+    before = {name: weight.clone() for name, weight in weights(first).items()}
+    small_steps(first, range(2))
+    # Matrices only: a norm's weights begin at 0, where bf16 tells anything.
+    moved_in_bf16 = [
+        (weight != before[name]).float().mean() for name, weight in weights(first).items() if weight.dim() > 1
+    ]
+    assert max(moved_in_bf16) < 0.05
+    save_weights(first, tmp_path / "first")
+    second = make(SPECS[name], BF16, seed=8, options=options)
+    load_weights(second, tmp_path / "first", to_train=True)
+    small_steps(second, range(2, 4))
+    save_weights(second, tmp_path / "second")
+
+    at_once = make(SPECS[name], BF16, options=options)
+    small_steps(at_once, range(4))
+    save_weights(at_once, tmp_path / "at once")
+    starts, moved, expected = (make(SPECS[name], FP32) for _ in range(3))
+    for model, folder in ((moved, "second"), (expected, "at once")):
+        load_weights(model, tmp_path / folder)
+    for parameter, start in weights(starts).items():
+        way = weights(expected)[parameter] - start.bfloat16().float()
+        assert float(way.abs().max()) > 0
+        assert float((weights(moved)[parameter] - weights(expected)[parameter]).abs().max()) < 1e-2 * way.abs().max()
+
+
+def small_steps(model: Model, steps: range) -> None:
+    """Plain descent, as Adam goes whose denominator is its epsilon alone: a stage that begins anew goes on the same."""
+    plain = Optimizer(beta1=0.0, beta2=0.0, epsilon=1e3, weight_decay=0.0, clip_grad=0.0)
+    train(
+        model,
+        plain,
+        num_steps=len(steps),
+        learning_rate=lambda step: 0.1,
+        micro_batches=lambda step: batches(steps[step]),
+        objective=next_token,
+    )
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:

@@ -248,6 +248,21 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     return make
 
 
+@pytest.fixture
+def weights_of() -> Callable[[Path], dict[str, Any]]:
+    """The weights of a policy by name, in float32."""
+    from compiler.schema.model import Layout, Precision
+    from runtime.engine import parallel
+    from runtime.engine.whole import weights
+    from runtime.policy import open_policy
+
+    def read(folder: Path) -> dict[str, Any]:
+        with parallel.start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
+            return dict(weights(open_policy(folder, Layout(), Precision(dtype="fp32"))))
+
+    return read
+
+
 _SMALLEST = {
     "num_layers": 2,
     "hidden_size": 32,

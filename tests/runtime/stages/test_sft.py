@@ -58,6 +58,18 @@ def test_a_rate_that_continues_begins_where_the_stage_before_ended(run_stage, po
     assert (rates[0], rates[-1]) == (pytest.approx(5e-4), pytest.approx(1e-5))
 
 
+def test_what_bf16_cannot_tell_of_a_policy_is_handed_on(run_stage, policy, weights_of) -> None:
+    """Steps far too small for bf16 leave the policy where it was: as float32 tells it, not rounded."""
+    rate = {"shape": "constant", "start": 1e-9, "end": 1e-9, "warmup_steps": 0}
+    fields = {**FIELDS, "epochs": 1, "learning_rate": rate, "precision": {"dtype": "bf16"}}
+    ran = run_stage("sft", fields, {"policy": policy(1), "dialogues": dialogues(16)})
+    for name, weight in weights_of(policy(1)).items():
+        if weight.dim() > 1:
+            change = float((weights_of(ran.output)[name] - weight).abs().max())
+            assert 0 < change < 1e-8
+            assert float((weight.bfloat16().float() - weight).abs().max()) > 1e-5
+
+
 def test_dialogues_held_out_are_looked_at(run_stage, policy) -> None:
     fields = {**FIELDS, "evaluation": {"data": "others", "every_steps": 5, "rows": 4}}
     rows = dialogues(24)
