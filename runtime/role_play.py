@@ -7,8 +7,9 @@ from compiler.artifacts import Message
 from runtime.asking import EMPTY, Rejected
 
 REPEATS, PARROTS = "repeats an earlier turn", "repeats its instructions"
-_PARROTED = 6
-"""A turn with so many words in a row of its instructions is none: small models give back what they read."""
+_PARROTED, _REPEATED = 6, 12
+"""A turn with so many words in a row of its instructions, or of what was said before, is none: small models give back
+what they read."""
 
 _NAME = re.compile(r"\A\s*\**(?:You|User|Human|Me|Person)\**\s*:\**\s*", re.IGNORECASE)
 _OTHER_SIDE = re.compile(r"^\s*\**(?:Assistant|AI)\**\s*:", re.IGNORECASE | re.MULTILINE)
@@ -47,9 +48,9 @@ def user_turn(
         text = without_filler(text)
     if not text:
         return Rejected(EMPTY)
-    if any(_plain(text) == _plain(message.content) for message in history):
+    if any(_plain(text) == _plain(one.content) or _parrots(text, one.content, _REPEATED) for one in history):
         return Rejected(REPEATS)
-    if _parrots(text, instructions):
+    if _parrots(text, instructions, _PARROTED):
         return Rejected(PARROTS)
     return Message(role="user", content=text)
 
@@ -70,10 +71,11 @@ def _bare(sentence: str) -> str:
     return rest[0].upper() + rest[1:]
 
 
-def _parrots(text: str, instructions: str) -> bool:
-    words, theirs = (re.findall(r"\w+", one.casefold()) for one in (text, instructions))
-    runs = {tuple(theirs[first : first + _PARROTED]) for first in range(len(theirs) - _PARROTED + 1)}
-    return any(tuple(words[first : first + _PARROTED]) in runs for first in range(len(words) - _PARROTED + 1))
+def _parrots(text: str, other: str, run: int) -> bool:
+    """Whether so many words in a row stand in the other text."""
+    words, theirs = (re.findall(r"\w+", one.casefold()) for one in (text, other))
+    runs = {tuple(theirs[first : first + run]) for first in range(len(theirs) - run + 1)}
+    return any(tuple(words[first : first + run]) in runs for first in range(len(words) - run + 1))
 
 
 def _plain(text: str) -> str:

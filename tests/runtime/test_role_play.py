@@ -41,6 +41,10 @@ def test_names_and_the_other_sides_words_are_no_part_of_a_turn() -> None:
 def test_what_is_empty_or_said_before_is_rejected_with_the_reason() -> None:
     assert user_turn("Thanks!", HISTORY) == Rejected("empty answer")
     assert user_turn("why is the  sky blue?", HISTORY) == Rejected("repeats an earlier turn")
+    long = Message(role="assistant", content="A night train is slow and old and takes its guests over the hills.")
+    again = user_turn("So a night train is slow and old and takes its guests over the hills?", (*HISTORY, long))
+    assert again == Rejected("repeats an earlier turn")
+    assert isinstance(user_turn("Why is a night train slow and old?", (*HISTORY, long)), Message)
     instructions = "Go on as that person. You are in a hurry: one short sentence or a few words."
     parroted = user_turn("You are in a hurry: one short sentence!", HISTORY, instructions=instructions)
     assert parroted == Rejected("repeats its instructions")
