@@ -43,6 +43,8 @@ class Kind(StrEnum):
     """weights/, model.json, tokenizer/, calibration.json: a regression reward model"""
     EVALUATION = "evaluation"
     """summary.json, rows.jsonl"""
+    EXAMINATION = "examination"
+    """summary.json, rows.jsonl: what a judge said of labelled pairs"""
     CHECKPOINT = "checkpoint"
     """a model in another program's format, with its tokenizer: a Hugging Face folder"""
     REPORT = "report"

@@ -292,29 +292,34 @@ def _reports(
 def _report(
     entry: StageEntry, experiment: Experiment, scopes: Sequence[Scope], points: Sequence[_Point], problems: Problems
 ) -> Iterator[ProgramStage]:
-    """The report with each ref in its rows replaced by the refs of all points."""
+    """The report with each ref in its rows and judges replaced by the refs of all points."""
     refs: list[ProgramRef] = []
 
-    def gather(node: Node, path: str) -> list[Scalar]:
+    def gather(node: Node, path: str, accepts: str) -> list[Scalar]:
         if isinstance(node, Listing):
-            return [one for item in node.items for one in gather(item, path)]
+            return [one for item in node.items for one in gather(item, path, accepts)]
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             return []
-        mention = Mention(path, node.value, node.at, node.used, ("evaluation",))
+        mention = Mention(path, node.value, node.at, node.used, (accepts,))
         found = [_ref(mention, scope, point.suffix) for scope, point in zip(scopes, points, strict=True)]
         refs.extend(found)
         return [node._replace(value=ref.label, text=ref.label) for ref in found]
 
     pieces = prepare_pieces(experiment.sections, points[0].values, problems)
-    rows = entry.tree.entries["rows"]
-    if isinstance(rows.value, Table):
+    entries = dict(entry.tree.entries)
+    for field, accepts in (("rows", "evaluation"), ("judges", "examination")):
+        named = entries.get(field)
+        if named is None or not isinstance(named.value, Table):
+            continue
         gathered = {
-            title: Entry(row.at, Listing(tuple(gather(_put(row.value, points[0]), f"rows.{title}")), row.value.at))
-            for title, row in rows.value.entries.items()
+            title: Entry(
+                one.at, Listing(tuple(gather(_put(one.value, points[0]), f"{field}.{title}", accepts)), one.value.at)
+            )
+            for title, one in named.value.entries.items()
         }
-        tree = entry.tree._replace(
-            entries={**entry.tree.entries, "rows": rows._replace(value=rows.value._replace(entries=gathered))}
-        )
+        entries[field] = named._replace(value=named.value._replace(entries=gathered))
+    if isinstance(entry.tree.entries["rows"].value, Table):
+        tree = entry.tree._replace(entries=entries)
         built = build_stage(StageEntry(entry.name, entry.path, entry.at, tree), points[0].values, pieces, problems)
         if built is not None:
             yield ProgramStage(

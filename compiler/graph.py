@@ -249,6 +249,8 @@ _INSERT = {
     (Kind.SCORES, Kind.REWARD_MODEL): "insert a reward_model stage that learns these scores",
     (Kind.PREFERENCES, Kind.DIALOGUES): "a prefer stage learns from preferences; for sft insert a filter stage",
     (Kind.POLICY, Kind.EVALUATION): "insert an evaluate stage",
+    (Kind.EXAMINATION, Kind.EVALUATION): "an examination is a judge's: name it under the report's `judges`",
+    (Kind.EVALUATION, Kind.EXAMINATION): "an evaluation is a policy's: name it under the report's `rows`",
     (Kind.POLICY, Kind.REWARD_MODEL): "insert a reward_model stage",
     (Kind.POLICY, Kind.RESPONSES): "insert a generate stage",
     (Kind.POLICY, Kind.TOKENIZER): "name the tokenizer stage that the policy was made with",

@@ -11,11 +11,12 @@ from compiler.schema.generators import (
     TwoTurn,
     Writing,
 )
-from compiler.schema.judges import LLMJudge, RewardModelJudge
+from compiler.schema.judges import LLMGrade, LLMJudge, RewardModelJudge
 from compiler.stages import Stage
 from compiler.stages.code import Code
 from compiler.stages.dialogues import Dialogues
 from compiler.stages.evaluate import Evaluate
+from compiler.stages.examine import Examine
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
 from compiler.stages.prefer import Prefer
@@ -40,7 +41,7 @@ def model_label(label: str, stage: Stage) -> str:
             return stage.policy
         case Code():
             return stage.coder
-        case Judge(judge=RewardModelJudge() | LLMJudge() as judge):
+        case Judge(judge=RewardModelJudge() | LLMJudge() | LLMGrade() as judge) | Examine(judge=judge):
             return judge.model
         case Prompts(generator=SelfPrompted() as generator):
             return generator.policy

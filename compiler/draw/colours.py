@@ -26,7 +26,7 @@ _BY_KIND = {
     "reward_model": _REWARDS,
     **dict.fromkeys(("prompts", "topics", "annotate", "dialogues", "code", "generate"), _ANSWERS),
     **dict.fromkeys(("judge", "pair", "filter", "select", "dedup"), _CHOICE),
-    **dict.fromkeys(("evaluate", "report", "export"), _RESULTS),
+    **dict.fromkeys(("evaluate", "examine", "report", "export"), _RESULTS),
 }
 
 

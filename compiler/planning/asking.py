@@ -16,6 +16,7 @@ from compiler.stages import Stage
 from compiler.stages.code import Code
 from compiler.stages.dialogues import Dialogues
 from compiler.stages.evaluate import Evaluate
+from compiler.stages.examine import Examine
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
 from compiler.stages.prefer import Prefer
@@ -106,6 +107,9 @@ def asks_of(stage: Stage, upstream: Mapping[str, Rows]) -> Iterator[Ask]:
         case Judge():
             responses = upstream[stage.responses]
             yield from judged(stage.judge, responses.rows, responses.row_tokens, max(1, responses.prompts))
+        case Examine():
+            pairs = upstream[stage.preferences]
+            yield from judged(stage.judge, 2 * pairs.rows, pairs.row_tokens, pairs.rows)
         case Evaluate():
             prompts = upstream[stage.prompts]
             yield _answer(stage.policy, 2 * prompts.rows, prompts, stage.max_new_tokens)

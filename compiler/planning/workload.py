@@ -28,6 +28,7 @@ from compiler.stages.code import Code
 from compiler.stages.dedup import Dedup
 from compiler.stages.dialogues import Dialogues
 from compiler.stages.evaluate import Evaluate
+from compiler.stages.examine import Examine
 from compiler.stages.filter import Filter
 from compiler.stages.generate import Generate
 from compiler.stages.judge import Judge
@@ -235,6 +236,9 @@ def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:
         case Judge():
             responses = upstream[stage.responses]
             return Work(responses.rows, responses.approximate, row_tokens=responses.row_tokens)
+        case Examine():
+            pairs = upstream[stage.preferences]
+            return Work(pairs.rows, pairs.approximate, row_tokens=pairs.row_tokens)
         case Evaluate():
             prompts = upstream[stage.prompts]
             return Work(2 * prompts.rows, row_tokens=answered(prompts, stage.max_new_tokens))

@@ -16,7 +16,7 @@ from compiler.artifacts import ArtifactRecord
 from compiler.planning.inventory import Inventory, artifact_path
 
 ROWS = "rows.jsonl"
-_ENDS = frozenset({"evaluate", "report", "export", "prefer", "sft", "reward_model", "pretrain"})
+_ENDS = frozenset({"evaluate", "examine", "report", "export", "prefer", "sft", "reward_model", "pretrain"})
 """Stages beyond which a row is not followed: what a model learnt from it is in no row any more."""
 
 

@@ -70,7 +70,8 @@ class RewardModelJudge(Worded):
     weights: Annotated[dict[Attribute, float], Field(min_length=1)]
     """Each attribute's weight in the scalar reward."""
     gate: Annotated[float, Field(ge=0, le=1)]
-    """The judge is silent on families where the reward model's held-out pair accuracy is below this."""
+    """The judge is silent on families where the reward model's held-out pair accuracy is below this, and on those of
+    which nothing was held out; 0 lets it speak on all."""
 
 
 Judge = Annotated[GroundTruth | LLMJudge | LLMGrade | RewardModelJudge, Field(discriminator="kind")]

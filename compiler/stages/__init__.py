@@ -12,6 +12,7 @@ from compiler.stages.dedup import Dedup
 from compiler.stages.dialogues import Dialogues
 from compiler.stages.endpoint import Endpoint
 from compiler.stages.evaluate import Evaluate
+from compiler.stages.examine import Examine
 from compiler.stages.export import Export
 from compiler.stages.filter import Filter
 from compiler.stages.generate import Generate
@@ -38,6 +39,7 @@ AnyStage = Annotated[
     | Dialogues
     | Endpoint
     | Evaluate
+    | Examine
     | Export
     | Filter
     | Generate
@@ -66,6 +68,7 @@ STAGES: dict[str, type[Stage]] = {
     "dialogues": Dialogues,
     "endpoint": Endpoint,
     "evaluate": Evaluate,
+    "examine": Examine,
     "export": Export,
     "filter": Filter,
     "generate": Generate,

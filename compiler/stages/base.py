@@ -22,6 +22,7 @@ RewardModelRef = Annotated[str, Accepts(Kind.REWARD_MODEL)]
 ModelRef = Annotated[str, Accepts(Kind.POLICY, Kind.REWARD_MODEL)]
 """Anything with the weights of a transformer."""
 EvaluationRef = Annotated[str, Accepts(Kind.EVALUATION)]
+ExaminationRef = Annotated[str, Accepts(Kind.EXAMINATION)]
 
 RowKind = Literal["documents", "topics", "prompts", "dialogues", "ratings", "preferences"]
 """The artifact kinds that are rows which stand by themselves; stages that move rows say which they move."""

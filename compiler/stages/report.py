@@ -7,7 +7,7 @@ from pydantic import Field
 from compiler.artifacts import Kind
 from compiler.render import template_names
 from compiler.schema.base import Record
-from compiler.stages.base import EvaluationRef, Stage
+from compiler.stages.base import EvaluationRef, ExaminationRef, Stage
 
 
 class Claim(Record):
@@ -31,6 +31,8 @@ class Report(Stage):
     """Heads the report."""
     rows: Annotated[dict[str, EvaluationRef | tuple[EvaluationRef, ...]], Field(min_length=1)]
     """Row title -> evaluation (all points of a sweep are filled in by the compiler)."""
+    judges: dict[str, ExaminationRef | tuple[ExaminationRef, ...]] = Field(default_factory=dict)
+    """Name of a judge -> its examination (all points of a sweep are filled in by the compiler)."""
     claims: tuple[Claim, ...] = ()
     """Comparisons that the report tests."""
 

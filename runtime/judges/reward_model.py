@@ -14,7 +14,8 @@ from runtime.tokenizer import ChatTokenizer
 
 
 def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> Opinion:
-    """One score for each response, raw floats; None on the families below the gate. A share raises ShareDoneError."""
+    """One score for each response, raw floats; None on the families below the gate, or not calibrated if there is one.
+    A share raises ShareDoneError."""
     folder = ctx.input(spec.model)
     tokenizer = ChatTokenizer.load(folder / TOKENIZER)
     speaks = speaking_families(spec, folder)
@@ -32,7 +33,7 @@ def judge(spec: RewardModelJudge, rows: Sequence[ResponseRow], ctx: Context) -> 
     scores = [
         ScoreRow(
             response_id=row.id,
-            score=scalar(spec, found[number]) if speaks.get(row.family, False) else None,
+            score=scalar(spec, found[number]) if speaks.get(row.family, spec.gate == 0) else None,
             attributes=dict(zip(ATTRIBUTES, found[number], strict=True)),
         )
         for number, row in enumerate(rows)

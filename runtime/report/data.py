@@ -84,6 +84,20 @@ def agreements(lineage: Lineage) -> list[dict[str, Any]]:
     ]
 
 
+def examinations(named: Mapping[str, Sequence[str]], lineage: Lineage) -> list[dict[str, Any]]:
+    """Judges against labelled pairs: name of a judge -> fingerprints of its examinations, one for each point."""
+    found = [(title, lineage.by_fingerprint[one]) for title, ones in named.items() for one in dict.fromkeys(ones)]
+    return [
+        {"judge": title, "label": one.label, **{name: one.facts[name] for name in _EXAMINED}} for title, one in found
+    ]
+
+
+_EXAMINED = (
+    "pairs", "right", "wrong", "tie", "silent", "accuracy", "low", "high", "credited", "for_the_longer",
+    "mean_of_families", "families",
+)  # fmt: skip
+
+
 def synthetic(lineage: Lineage) -> dict[str, Any]:
     """The share of rows that a model wrote among those that sft and prefer learnt from; a data set counts once.
 

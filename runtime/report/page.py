@@ -37,6 +37,7 @@ def html(report: Mapping[str, Any]) -> str:
         shift_charts=[charts.shift_chart(curve) for curve in curves],
         run_charts=[(run, charts.run_chart(run)) for run in report["time"]["runs"] if len(run["bars"]) >= _GANTT_LEAST],
         judged_families=sorted({family for judge in report["data"]["judges"] for family in judge["mean_score"]}),
+        examined_families=sorted({family for one in report["data"]["examinations"] for family in one["families"]}),
         calibrated_families=sorted({family for one in report["data"]["reward_models"] for family in one["families"]}),
     )
 

@@ -25,7 +25,9 @@
                   sets: [{data, kind, used_by, synthetic, human}]}
     overlap     {held_out, found, sets: [{label, prompts, held_out}]}
     data        {waterfalls: [{stage, kind, points, steps: [{name, rows}], rejected: {reason: rows}}],
-                  sources, reward_models, judges, agreements: [{label, judges, share, low, high, pairs}]}
+                  sources, reward_models, judges, agreements: [{label, judges, share, low, high, pairs}],
+                  examinations: [{judge, label, pairs, right, wrong, tie, silent, accuracy, low, high, credited,
+                                  for_the_longer, mean_of_families, families: {family: the same}}]}
     time        {totals, by_kind, runs}
     stages      [{label, kind, fingerprint, needs, planned_s, wall_s, start_up_s, cpu_s, peak_rss_bytes, ...}], upstream
                 of the report, inputs before users
@@ -37,7 +39,7 @@ the inputs' records tell.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compiler.stages.report import Report
@@ -55,10 +57,13 @@ FORMAT = 1
 def run(stage: Report, ctx: Context) -> Facts:
     """Writes both files; facts: how many rows, which claims hold, the share of synthetic data."""
     labels = list(dict.fromkeys(label for row in stage.rows.values() for label in _labels(row)))
-    lineage = trace({label: ctx.input(label) for label in labels})
+    examined = list(dict.fromkeys(label for row in stage.judges.values() for label in _labels(row)))
+    lineage = trace({label: ctx.input(label) for label in (*labels, *examined)})
     found = {label: _evaluation(label, ctx, lineage) for label in labels}
     rows = {title: tuple(found[label] for label in _labels(row)) for title, row in stage.rows.items()}
-    report = _report(stage, rows, lineage, ctx.manifest.fingerprint)
+    inputs = ctx.manifest.inputs
+    judges = {title: [inputs[label].fingerprint for label in _labels(row)] for title, row in stage.judges.items()}
+    report = _report(stage, rows, judges, lineage, ctx.manifest.fingerprint)
     if ctx.rank == 0:
         text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
         (ctx.output / JSON).write_text(text + "\n", encoding="utf-8")
@@ -73,7 +78,11 @@ def run(stage: Report, ctx: Context) -> Facts:
 
 
 def _report(
-    stage: Report, rows: Mapping[str, tuple[Evaluation, ...]], lineage: Lineage, fingerprint: str
+    stage: Report,
+    rows: Mapping[str, tuple[Evaluation, ...]],
+    judges: Mapping[str, Sequence[str]],
+    lineage: Lineage,
+    fingerprint: str,
 ) -> dict[str, Any]:
     held_out = {question.id: question.family for ones in rows.values() for one in ones for question in one.questions}
     upstream = times.stages(lineage)
@@ -93,6 +102,7 @@ def _report(
             "reward_models": data.reward_models(lineage),
             "judges": data.judges(lineage),
             "agreements": data.agreements(lineage),
+            "examinations": data.examinations(judges, lineage),
         },
         "time": {"totals": times.totals(upstream), "by_kind": times.by_kind(upstream), "runs": times.runs(upstream)},
         "stages": upstream,

@@ -24,6 +24,7 @@ from compiler.stages.report import Claim, Report
 from compiler.terminal.tables import ladder_table
 from runtime.context import Context
 from runtime.stages import report
+from runtime.stages.examine import summarise
 
 FAMILIES = ("list_things", "repeat", "reverse", "sort", "word_problem", "words_without")
 START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
@@ -296,9 +297,12 @@ def write(
     *,
     folder: Path,
     title: str = "The ladder of tiny",
+    judges: Mapping[str, str | tuple[str, ...]] | None = None,
 ) -> Written:
-    stage = Report(kind="report", title=title, rows=dict(rows), claims=tuple(claims))
-    labels = [label for row in rows.values() for label in ([row] if isinstance(row, str) else row)]
+    judges = dict(judges or {})
+    stage = Report(kind="report", title=title, rows=dict(rows), judges=judges, claims=tuple(claims))
+    named = [*rows.values(), *judges.values()]
+    labels = [label for row in named for label in ([row] if isinstance(row, str) else row)]
     manifest = Manifest.model_construct(
         label="report",
         stage=stage,
@@ -307,7 +311,7 @@ def write(
         placement=Placement(),
         inputs={
             label: ManifestInput(
-                **recipe.made[label].model_dump(), path=str(recipe.store / "evaluate" / recipe.fp(label))
+                **recipe.made[label].model_dump(), path=str(recipe.store / recipe.made[label].kind / recipe.fp(label))
             )
             for label in labels
         },
@@ -357,6 +361,25 @@ class Page(HTMLParser):
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Written:
     home = tmp_path_factory.mktemp("report")
     return write(tiny(home / "store", noise=NASTY), TINY_ROWS, TINY_CLAIMS, folder=home / "output")
+
+
+def test_judges_stand_beside_each_other_on_labelled_pairs(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store", prompts=12)
+    recipe.train("base", "pretrain", start="", data="", steps=50, first=6, last=2)
+    recipe.exam("exam", "base", 0.5)
+    for name, right in (("sure", 9), ("silent", 0)):
+        said = [
+            {"family": "kind", "verdict": "right" if n < right else "silent", "chosen_is_longer": n < 5}
+            for n in range(9)
+        ]
+        recipe.seal(name, "examine", inputs=["base"], stage={"judge": {}}, facts={"judge": "llm", **summarise(said)})
+    judges = {"Sure": "sure", "Never says": "silent"}
+    ran = write(recipe, {"Base": "exam"}, folder=tmp_path / "out", judges=judges)
+    sure, silent = ran.json["data"]["examinations"]
+    assert (sure["judge"], sure["accuracy"], sure["for_the_longer"]) == ("Sure", 1.0, 5 / 9)
+    assert (silent["judge"], silent["accuracy"], silent["mean_of_families"]) == ("Never says", None, 0.5)
+    assert "Never says" in ran.html
+    assert not Page(ran.html).mismatched
 
 
 def test_an_exam_that_only_a_judge_grades_stands_in_the_ladder_without_an_accuracy(tmp_path: Path) -> None:
