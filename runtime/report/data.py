@@ -125,7 +125,9 @@ def overlap(lineage: Lineage, held_out: frozenset[str]) -> dict[str, Any]:
     found = []
     leaked: set[str] = set()
     for one in _learnt_from(lineage):
-        prompts = {line["prompt_id"] for line in read_lines(one.folder, FILE)}
+        prompts = {line["prompt_id"] for line in read_lines(one.folder, FILE) if "prompt_id" in line}
+        if not prompts:
+            continue
         leaked |= prompts & held_out
         found.append({"label": one.label, "prompts": len(prompts), "held_out": len(prompts & held_out)})
     return {"held_out": len(held_out), "found": len(leaked), "sets": found}
@@ -191,7 +193,6 @@ def _learnt_from(lineage: Lineage) -> Iterator[Made]:
     for learner in lineage.of("tokenize", "sft", "reward_model", "prefer"):
         for source in learner.record.inputs.values():
             one = lineage.by_fingerprint.get(source.fingerprint)
-            rows = one is not None and one.kind in ("annotate", "mix", "filter", "generate", "pair")
-            if one is not None and rows and one.fingerprint not in told:
+            if one is not None and (one.folder / FILE).is_file() and one.fingerprint not in told:
                 told.add(one.fingerprint)
                 yield one

@@ -37,7 +37,9 @@ def run(stage: Prefer, ctx: Context) -> Facts:
         looking_at = held_out(stage, ctx, world, num_rows=len(others), collate=rest.batch)
         curve = fit(stage, ctx, model, steps, objective, looking_at=looking_at)
         write_policy(model, ctx.output, tokenizer=init / TOKENIZER, main=world.is_main)
-    facts = {"rows": len(rows), "rows_synthetic": len(rows), "rows_human": 0}
+    # Pairs of a pair stage name their answers; adopted ones name none.
+    synthetic = sum(bool(row.made_from) for row in rows)
+    facts = {"rows": len(rows), "rows_synthetic": synthetic, "rows_human": len(rows) - synthetic}
     return {**facts, **curve.seal(ctx.output)} if ctx.rank == 0 else facts
 
 

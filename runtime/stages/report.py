@@ -24,7 +24,8 @@
     synthetic   {share, rows_synthetic, rows_human, with_ratings, rows_rated, share_of_nemotron4_340b,
                   sets: [{data, kind, used_by, synthetic, human}]}
     overlap     {held_out, found, sets: [{label, prompts, held_out}]}
-    data        {waterfalls: [{stage, kind, points, steps: [{name, rows}], rejected: {reason: rows}}],
+    data        {pipeline: [{name: prompts | answers, steps: [{name, rows}]}],
+                  waterfalls: [{stage, kind, points, steps: [{name, rows}], rejected: {reason: rows}}],
                   sources, reward_models, judges, agreements: [{label, judges, share, low, high, pairs}],
                   examinations: [{judge, label, pairs, right, wrong, tie, silent, accuracy, low, high, credited,
                                   for_the_longer, mean_of_families, families: {family: the same}}]}
@@ -48,6 +49,7 @@ from runtime.context import Context, Facts
 from runtime.ladder import Evaluation
 from runtime.report import curves, data, page, samples, times
 from runtime.report.lineage import Lineage, Made, read_lines, trace
+from runtime.report.pipeline import pipeline
 from runtime.rows import FILE
 
 HTML, JSON = "report.html", "report.json"
@@ -97,6 +99,7 @@ def _report(
         "synthetic": data.synthetic(lineage),
         "overlap": data.overlap(lineage, frozenset(held_out)),
         "data": {
+            "pipeline": pipeline(lineage),
             "waterfalls": data.waterfalls(lineage),
             "sources": data.sources(lineage),
             "reward_models": data.reward_models(lineage),

@@ -66,6 +66,12 @@ def test_the_policy_comes_to_prefer_what_was_chosen(run_stage, policy, pairs) ->
     assert curve[-1]["loss"] < 0.5
 
 
+def test_pairs_of_models_answers_are_told_from_adopted_ones(run_stage, policy, pairs) -> None:
+    mixed = [*pairs[:5], *(row.model_copy(update={"made_from": ("one", "other")}) for row in pairs[5:8])]
+    facts = run_stage("prefer", {**FIELDS, "epochs": 1}, {"policy": policy(1), "pairs": mixed}).facts
+    assert (facts["rows"], facts["rows_synthetic"], facts["rows_human"]) == (8, 3, 5)
+
+
 def test_the_reference_is_asked_once_for_all_points_of_a_sweep(run_stage, policy, pairs) -> None:
     inputs = {"policy": policy(1), "pairs": pairs}
     other_beta = {**FIELDS, "loss": {**FIELDS["loss"], "beta": 0.1}}
