@@ -109,7 +109,7 @@ class DialogueRow(Record):
     answer_ids: tuple[int, ...] | None = None
     """Tokens of the last turn as they were sampled, end token included: encode(decode(ids)) is not the identity."""
     made_from: tuple[str, ...] = ()
-    """Ids of the rows that it was made from, beside its prompt: the response."""
+    """Ids of the rows that it was made from, beside its prompt: a response, or the seeds of a problem that was bred."""
 
 
 class ResponseRow(Record):

@@ -32,6 +32,8 @@ class Child:
 
     colony: int
     asked: Question
+    parents: tuple[str, ...]
+    """The problems that it is bred from."""
 
 
 def breed(
@@ -49,8 +51,9 @@ def breed(
             asked = question(key, "prompts/code_crossover.j2", problems=chosen)
         else:
             variant = rng.randrange(VARIANTS)
-            asked = question(key, "prompts/code_mutation.j2", problem=rng.choice(colony.problems), variant=variant)
-        found.append(Child(colony.number, asked))
+            chosen = [rng.choice(colony.problems)]
+            asked = question(key, "prompts/code_mutation.j2", problem=chosen[0], variant=variant)
+        found.append(Child(colony.number, asked, tuple(chosen)))
     return found
 
 

@@ -37,8 +37,11 @@ class Solved:
 
 def run(stage: Code, ctx: Context) -> Facts:
     """Breeds generation by generation until there are enough; facts: rows, generations, rejects by reason."""
-    seeds = tuple(row.messages[-1].content for row in read_rows(ctx.input(stage.seeds), PromptRow))
-    colonies = [Colony(number, seeds) for number in range(stage.colonies)]
+    descent: dict[str, tuple[str, ...]] = {
+        row.messages[-1].content: (row.id,) for row in read_rows(ctx.input(stage.seeds), PromptRow)
+    }
+    """Problem -> ids of the seeds that it descends from."""
+    colonies = [Colony(number, tuple(descent)) for number in range(stage.colonies)]
     fit: list[Solved] = []
     told: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
@@ -60,6 +63,9 @@ def run(stage: Code, ctx: Context) -> Facts:
         told["bred"] += len(children)
         born = _born(stage, ctx, colonies, children, generation, rejected)
         told["written"] += len(born)
+        for child, problem in born:
+            seeds = (seed for parent in child.parents for seed in descent[parent])
+            descent.setdefault(problem, tuple(dict.fromkeys(seeds)))
         solved = _solved(stage, ctx, born, generation, rejected)
         told["solved"] += len(solved)
         found = _fit(stage, ctx, solved, generation, rejected)
@@ -71,7 +77,7 @@ def run(stage: Code, ctx: Context) -> Facts:
         generation += 1
     kept = [fit[number] for number in joined([one.problem for one in fit])]
     rejected[DUPLICATE] += len(fit) - len(kept)
-    rows = [_row(one) for one in kept[: stage.count]]
+    rows = [_row(one, descent[one.problem]) for one in kept[: stage.count]]
     if not rows:
         raise ValueError(f"none of {told['bred']} problems that were bred is fit: {dict(+rejected)}")
     if ctx.rank == 0:
@@ -94,12 +100,12 @@ def run(stage: Code, ctx: Context) -> Facts:
 
 def _born(
     stage: Code, ctx: Context, colonies: Sequence[Colony], children: Sequence[Child], number: int, why: Counter[str]
-) -> list[tuple[int, str]]:
-    """(colony, problem) of each child that says something new to its colony."""
+) -> list[tuple[Child, str]]:
+    """Each child that says something new to its colony, and what it says."""
     asked = [child.asked for child in children]
     answers = _ask(stage.instructor, stage.instructor_sampling, stage.seed, asked, f"problems-{number}", ctx)
     growing = {colony.number: colony for colony in colonies}
-    found: list[tuple[int, str]] = []
+    found: list[tuple[Child, str]] = []
     for child, said in zip(children, answers, strict=True):
         colony = growing[child.colony]
         if isinstance(said, Rejected):
@@ -108,11 +114,13 @@ def _born(
             why[KNOWN] += 1
         else:
             growing[child.colony] = replace(colony, problems=(*colony.problems, said))
-            found.append((child.colony, said))
+            found.append((child, said))
     return found
 
 
-def _solved(stage: Code, ctx: Context, born: Sequence[tuple[int, str]], number: int, why: Counter[str]) -> list[Solved]:
+def _solved(
+    stage: Code, ctx: Context, born: Sequence[tuple[Child, str]], number: int, why: Counter[str]
+) -> list[Solved]:
     """The coder's answer to each, where it is a program that can be started (in a sandbox) without an error."""
     asked = [
         question(f"{number}-{place}", "prompts/code_solution.j2", problem=problem)
@@ -123,11 +131,11 @@ def _solved(stage: Code, ctx: Context, born: Sequence[tuple[int, str]], number: 
     with ThreadPoolExecutor(ctx.placement.threads) as pool:
         reasons = list(pool.map(_why_not, answers))
     found = []
-    for (colony, problem), said, reason in zip(born, answers, reasons, strict=True):
+    for (child, problem), said, reason in zip(born, answers, reasons, strict=True):
         if reason:
             why[reason] += 1
         elif isinstance(said, str):
-            found.append(Solved(colony, problem, said))
+            found.append(Solved(child.colony, problem, said))
     return found
 
 
@@ -191,9 +199,15 @@ def _response(one: Solved, place: int) -> ResponseRow:
     )
 
 
-def _row(one: Solved) -> DialogueRow:
+def _row(one: Solved, seeds: tuple[str, ...]) -> DialogueRow:
+    """`seeds`: ids of the prompts that its problem descends from."""
     asked = (Message(role="user", content=one.problem),)
     messages = (*asked, Message(role="assistant", content=one.solution))
     return DialogueRow(
-        id=messages_id(messages), prompt_id=messages_id(asked), family="code", messages=messages, origin="model"
+        id=messages_id(messages),
+        prompt_id=messages_id(asked),
+        family="code",
+        messages=messages,
+        origin="model",
+        made_from=seeds,
     )

@@ -83,6 +83,24 @@ def test_fit_problems_are_kept_and_breed(run_stage: Any, teach: Any) -> None:
     assert stops[0] == 7 + sum(ran.facts["rejected"].values())
 
 
+@pytest.mark.parametrize(("operator", "most"), [("mutation", 1), ("crossover", 2)])
+def test_a_problem_names_the_seeds_that_it_descends_from(run_stage: Any, teach: Any, operator: str, most: int) -> None:
+    """The last words of every problem here say which seeds it was bred from."""
+
+    def instructor(last: str, _: Sequence[Any]) -> str:
+        instructor.written += 1  # type: ignore[attr-defined]
+        seeds = sorted(set(re.findall(r"seed ([ABC])\b", last)))
+        return f"Write task {instructor.written} of {' and '.join(f'seed {name}' for name in seeds)}."  # type: ignore[attr-defined]
+
+    instructor.written = 0  # type: ignore[attr-defined]
+    inputs = {"instructor": teach(instructor), "coder": teach(_coder), "judge": teach(lambda *_: "Grade: 9")}
+    rows = list(read_rows(_code(run_stage, inputs, count=9, operators={operator: 1.0}).output, DialogueRow))
+    names = {seed.id: seed.messages[0].content[-2] for seed in SEEDS}
+    for row in rows:
+        assert {names[one] for one in row.made_from} == set(re.findall(r"seed ([ABC])\b", row.messages[0].content))
+    assert max(len(row.made_from) for row in rows) == most
+
+
 def test_only_the_fit_breed_and_generations_are_bounded(run_stage: Any, teach: Any) -> None:
     instructor = Instructor()
 
