@@ -1,12 +1,17 @@
 """Policies and reward models on disk: `model.json`, `weights/`, `tokenizer/`; opened and written through the engine."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
+
+import torch
 
 from compiler.schema.model import Layout, ModelSpec, Precision
 from runtime.engine.checkpoint import load_weights, save_weights
 from runtime.engine.model import Model, Regression, build
 from runtime.engine.parallel import Options
+from runtime.store import read_record
 
 SPEC = "model.json"
 WEIGHTS = "weights"
@@ -36,6 +41,18 @@ def open_policy(
     model = build(read_model_spec(folder), layout, precision, seed=0, head=head, options=options)
     load_weights(model, folder / WEIGHTS, to_train=to_train)
     return model
+
+
+def answering_precision(folder: Path) -> Precision:
+    """What the model of this artifact is asked in: see `answering_dtype`."""
+    return Precision(dtype=answering_dtype(read_record(folder).stage, on_gpu=torch.cuda.is_available()))
+
+
+def answering_dtype(stage: Mapping[str, Any], *, on_gpu: bool) -> Literal["fp32", "bf16"]:
+    """On a GPU the precision that the stage trained in, or bf16 of what was adopted, as plans count its memory; on a
+    CPU fp32, which computes faster there."""
+    trained_in = (stage.get("precision") or {}).get("dtype", "bf16")
+    return "bf16" if on_gpu and trained_in == "bf16" else "fp32"
 
 
 def write_policy(model: Model, folder: Path, *, tokenizer: Path, main: bool) -> None:

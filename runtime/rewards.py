@@ -6,12 +6,12 @@ from pathlib import Path
 
 from compiler.artifacts import ATTRIBUTES
 from compiler.schema.judges import Attribute, RewardModelJudge
-from compiler.schema.model import Layout, Precision
+from compiler.schema.model import Layout
 from runtime.engine.batch import pack_whole
 from runtime.engine.generate import plan_batches
 from runtime.engine.logprobs import values
 from runtime.engine.model import Model, Regression
-from runtime.policy import open_policy
+from runtime.policy import answering_precision, open_policy
 
 CALIBRATION = "calibration.json"
 HEAD = Regression(len(ATTRIBUTES))
@@ -19,7 +19,7 @@ HEAD = Regression(len(ATTRIBUTES))
 
 def open_reward_model(folder: Path, layout: Layout) -> Model:
     """The reward model of this artifact, ready to be asked."""
-    return open_policy(folder, layout, Precision(dtype="fp32"), head=HEAD)
+    return open_policy(folder, layout, answering_precision(folder), head=HEAD)
 
 
 def attributes(

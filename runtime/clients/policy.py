@@ -10,7 +10,6 @@ from itertools import count, islice
 import torch
 import torch.distributed as dist
 
-from compiler.schema.model import Precision
 from compiler.schema.sampling import Sampling
 from runtime.clients.ledger import Ledger, ledger_file
 from runtime.clients.progress import Progress
@@ -19,7 +18,7 @@ from runtime.context import Context
 from runtime.engine import generate as engine
 from runtime.engine.model import Model
 from runtime.engine.parallel import start
-from runtime.policy import TOKENIZER, open_policy
+from runtime.policy import TOKENIZER, answering_precision, open_policy
 from runtime.randomness import uniforms
 from runtime.shares import ShareDoneError
 from runtime.tokenizer import ChatTokenizer
@@ -36,7 +35,7 @@ def open_in_process(ref: str, ctx: Context) -> Iterator["Policy"]:
     folder = ctx.input(ref)
     tokenizer = ChatTokenizer.load(folder / TOKENIZER)
     with joined(ctx):
-        model = open_policy(folder, ctx.placement.layout, Precision(dtype="fp32"))
+        model = open_policy(folder, ctx.placement.layout, answering_precision(folder))
         policy = Policy(model, tokenizer, ctx.manifest.inputs[ref].fingerprint, ctx)
         del model
         try:

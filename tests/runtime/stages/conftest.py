@@ -15,6 +15,7 @@ from compiler.artifacts import ArtifactRecord, DialogueRow, Message, ResponseRow
 from compiler.manifest import Manifest, ManifestInput, Placement
 from compiler.schema.base import Record
 from compiler.stages import STAGES
+from runtime import store
 from runtime.context import Context
 from runtime.rows import write_rows
 
@@ -104,6 +105,26 @@ def _folder(folder: Path, rows: Path | Sequence[Record] | Teacher) -> Path:
     else:
         write_rows(folder, rows)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sealed() -> Callable[[Path], Path]:
+    """Gives a policy's folder the record of a stage that says nothing of its precision."""
+
+    def seal(folder: Path) -> Path:
+        record = ArtifactRecord(
+            kind="pretrain",
+            fingerprint=folder.name,
+            label="policy",
+            stage={},
+            inputs={},
+            files=store.hash_files(folder),
+            bytes=1,
+        )
+        (folder / store.RECORD).write_text(record.model_dump_json())
+        return folder
+
+    return seal
 
 
 Answer = Callable[[str, Sequence[Mapping[str, str]]], str | tuple[str, str] | int]
@@ -208,12 +229,11 @@ def scores() -> Callable[..., list[ScoreRow]]:
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+def policy(tmp_path_factory: pytest.TempPathFactory, sealed: Callable[[Path], Path]) -> Callable[[int], Path]:
     """A sealed policy of the smallest size, with initial weights of this seed."""
     import torch
 
     from compiler.schema.model import Layout, ModelSpec, Precision
-    from runtime import store
     from runtime.engine import parallel
     from runtime.engine.model import build
     from runtime.policy import write_policy
@@ -233,16 +253,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
             with parallel.start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
                 model = build(spec, Layout(), Precision(dtype="fp32"), seed=seed)
                 write_policy(model, folder, tokenizer=tokenizer, main=True)
-            record = ArtifactRecord(
-                kind="pretrain",
-                fingerprint=f"seed-{seed}",
-                label="policy",
-                stage={},
-                inputs={},
-                files=store.hash_files(folder),
-                bytes=1,
-            )
-            (folder / store.RECORD).write_text(record.model_dump_json())
+            sealed(folder)
         return folder
 
     return make

@@ -1,5 +1,6 @@
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from runtime.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def policy(tmp_path_factory: pytest.TempPathFactory, sealed: Callable[[Path], Path]) -> Path:
     """One that answers noise."""
     home = tmp_path_factory.mktemp("policy")
     tokenizer, policy = home / "tokenizer", home / "policy"
@@ -29,7 +30,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
         model = build(SHAPES["llama"].model_copy(update={"vocab_size": 304}), Layout(), Precision(dtype="fp32"), seed=3)
         write_policy(model, policy, tokenizer=tokenizer, main=True)
-    return policy
+    return sealed(policy)
 
 
 def prompt(name: str, check: dict[str, Any] | None) -> PromptRow:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_what_a_policy_writes_is_kept_or_counted(run_stage: Any, monkeypatch: py
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Path:
+def policy(tmp_path: Path, sealed: Callable[[Path], Path]) -> Path:
     """A policy that was never trained: what it writes is noise, but the same noise every time."""
     from compiler.schema.model import Layout, ModelSpec, Precision
     from runtime.engine import model, parallel
@@ -102,7 +103,7 @@ def policy(tmp_path: Path) -> Path:
     with parallel.start(Layout(), rank=0, world_size=1, rendezvous=tmp_path / "rendezvous", seed=0):
         built = model.build(ModelSpec.model_validate(shape), Layout(), Precision(dtype="fp32"), seed=0)
         write_policy(built, tmp_path / "policy", tokenizer=tmp_path / "tokenizer", main=True)
-    return tmp_path / "policy"
+    return sealed(tmp_path / "policy")
 
 
 def test_turns_are_sampled_from_the_policy_whatever_the_batches(

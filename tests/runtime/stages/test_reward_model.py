@@ -1,6 +1,6 @@
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from runtime.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def policy(tmp_path_factory: pytest.TempPathFactory, sealed: Callable[[Path], Path]) -> Path:
     home = tmp_path_factory.mktemp("policy")
     tokenizer, policy = home / "tokenizer", home / "policy"
     tokenizer.mkdir()
@@ -34,7 +34,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with start(Layout(), rank=0, world_size=1, rendezvous=None, seed=1):
         model = build(SHAPES["llama"].model_copy(update={"vocab_size": 304}), Layout(), Precision(dtype="fp32"), seed=3)
         write_policy(model, policy, tokenizer=tokenizer, main=True)
-    return policy
+    return sealed(policy)
 
 
 def rating(prompt: int, answer: str, attributes: Mapping[str, float]) -> RatingRow:
