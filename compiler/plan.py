@@ -350,8 +350,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "unlisted_servers": list(plan.unlisted),
             "stages_run": sum(stage.action == "run" for stage in plan.stages),
             "stages_reused": sum(stage.action != "run" for stage in plan.stages),
+            "budget": {field: allowance._asdict() for field, allowance in plan.allowances.items()},
         },
-        "budget": {field: allowance._asdict() for field, allowance in plan.allowances.items()},
         "stages": [
             {
                 **_stage_json(stage, plan.cluster),

@@ -54,9 +54,9 @@ def test_what_is_sealed_costs_nothing(tmp_path: Path, seal: Callable[..., dict[s
 
 def test_a_plan_tells_how_much_of_its_budget_it_takes(tmp_path: Path) -> None:
     free = plan(tmp_path)
-    assert plan_json(free)["budget"] == {} and "budget" not in plan_summary(free) + plan_markdown(free)
+    assert plan_json(free)["totals"]["budget"] == {} and "budget" not in plan_summary(free) + plan_markdown(free)
     half = plan(tmp_path, f"budget={{gpu_hours: {2 * free.gpu_hours}, wall_hours: {free.wall_s / 900}}}")
-    told = plan_json(half)["budget"]
+    told = plan_json(half)["totals"]["budget"]
     assert {field: one["most"] / one["takes"] for field, one in told.items()} == pytest.approx(
         {"gpu_hours": 2, "wall_hours": 4}
     )
