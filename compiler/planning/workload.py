@@ -74,6 +74,8 @@ class Work:
     """Distinct prompts among the rows, where rows are responses."""
     row_tokens: float = ROW_TOKENS
     """Mean tokens of a row of its output."""
+    answer_tokens: float | None = None
+    """Of these, the answer's, where rows are responses, or pairs of them; None where nobody has said."""
     steps: int = 0
     global_batch_size: int = 0
     tokens: int = 0
@@ -125,17 +127,27 @@ def _training(label: str, stage: Stage, upstream: Mapping[str, Work], shapes: Sh
         case Pretrain():
             return _pretrain(stage, model)
         case Sft():
-            return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 1, model)
+            return _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 1.0, model)
         case Prefer():
-            # Two sequences a pair; the frozen reference reads each of them once, before the first step.
-            work = _epochs(stage, upstream[stage.data], upstream[stage.data].rows, 2, model)
+            # The frozen reference reads each pair once, before the first step.
+            pairs = upstream[stage.data]
+            whole_rows = _rows_in_a_pair(pairs)
+            work = _epochs(stage, pairs, pairs.rows, whole_rows, model)
             asks = tuple(
-                replace(ask, prompt_tokens=work.row_tokens) for ask in _known(asks_of(stage, upstream), shapes)
+                replace(ask, prompt_tokens=work.row_tokens * whole_rows / 2)
+                for ask in _known(asks_of(stage, upstream), shapes)
             )
             return replace(work, asks=asks, flops=work.flops + sum(map(_flops, asks)))
         case RewardModel():
             data = upstream[stage.ratings or stage.responses or stage.preferences or ""]
-            return _epochs(stage, data, int(data.rows * (1 - stage.held_out)), 2 if stage.preferences else 1, model)
+            whole_rows = _rows_in_a_pair(data) if stage.preferences else 1.0
+            return _epochs(stage, data, int(data.rows * (1 - stage.held_out)), whole_rows, model)
+
+
+def _rows_in_a_pair(pairs: Work) -> float:
+    """Rows of prompt and answer that a pair is as long as: its two answers share their prompt, which is read once; of
+    pairs whose prompts nobody has counted, it counts twice."""
+    return 2.0 if pairs.answer_tokens is None else 1 + pairs.answer_tokens / pairs.row_tokens
 
 
 def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
@@ -161,10 +173,10 @@ def _pretrain(stage: Pretrain, model: ModelSpec) -> Work:
     )
 
 
-def _epochs(stage: Sft | Prefer | RewardModel, data: Work, rows: int, sequences_per_row: int, model: ModelSpec) -> Work:
+def _epochs(stage: Sft | Prefer | RewardModel, data: Work, rows: int, lengths_per_row: float, model: ModelSpec) -> Work:
     length = max(1, min(round(data.row_tokens), model.seq_length))
     steps = num_steps(rows, stage.epochs, stage.global_batch_size)
-    per_step = stage.global_batch_size * sequences_per_row * length
+    per_step = round(stage.global_batch_size * lengths_per_row * length)
     flops = model.training_flops(per_step, length)
     return Work(
         rows,
@@ -224,7 +236,9 @@ def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:
         case Generate():
             prompts = upstream[stage.prompts]
             length = answered(prompts, stage.sampling.max_new_tokens)
-            return Work(prompts.rows * stage.samples, prompts.approximate, prompts=prompts.rows, row_tokens=length)
+            answer = max(ask.new_tokens for ask in asks_of(stage, upstream))
+            rows = prompts.rows * stage.samples
+            return Work(rows, prompts.approximate, prompts=prompts.rows, row_tokens=length, answer_tokens=answer)
         case Dialogues():
             prompts = upstream[stage.prompts]
             length = prompts.row_tokens + (2 * stage.turns - 1) * ANSWER_SHARE * stage.sampling.max_new_tokens
@@ -268,23 +282,31 @@ def _moving(stage: Stage, upstream: Mapping[str, Work]) -> Work:
         case Mix():
             weights = sum(stage.data.values())
             length = sum(weight * upstream[ref].row_tokens for ref, weight in stage.data.items()) / weights
-            return Work(stage.count, row_tokens=length)
+            answers = [(weight, upstream[ref].answer_tokens) for ref, weight in stage.data.items()]
+            known = [weight * answer for weight, answer in answers if answer is not None]
+            answer_tokens = sum(known) / weights if len(known) == len(answers) else None
+            return Work(stage.count, row_tokens=length, answer_tokens=answer_tokens)
         case Split():
             data = upstream[stage.data]
             share = sum(stage.split.shares.get(part, 0.0) for part in stage.parts)
-            return Work(int(data.rows * share), True, row_tokens=data.row_tokens)
+            return replace(_handed_on(data), rows=int(data.rows * share))
         case Select() | Dedup():
-            data = upstream[stage.data]
-            return Work(data.rows, True, row_tokens=data.row_tokens)
+            return _handed_on(upstream[stage.data])
         case Filter():
             responses = upstream[stage.responses]
             kept = int(KEPT_SHARE * responses.prompts * stage.per_prompt)
-            return Work(kept, True, row_tokens=responses.row_tokens)
+            return Work(kept, True, row_tokens=responses.row_tokens, answer_tokens=responses.answer_tokens)
         case Pair():
             responses = upstream[stage.responses]
-            return Work(int(PAIRS_PER_PROMPT * responses.prompts), True, row_tokens=responses.row_tokens)
+            rows = int(PAIRS_PER_PROMPT * responses.prompts)
+            return Work(rows, True, row_tokens=responses.row_tokens, answer_tokens=responses.answer_tokens)
         case Judge():
             responses = upstream[stage.responses]
             return Work(responses.rows, row_tokens=responses.row_tokens)
         case _:
             return Work(0)
+
+
+def _handed_on(data: Work) -> Work:
+    """Some of the rows, as they are."""
+    return Work(data.rows, True, row_tokens=data.row_tokens, answer_tokens=data.answer_tokens)

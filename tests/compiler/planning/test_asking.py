@@ -10,6 +10,7 @@ from compiler.pipeline import compile_plan
 from compiler.plan import Plan, PlannedStage, plan_json, price
 
 RECIPE = Path(__file__).parents[3] / "specs" / "experiments" / "nemotron4-340b.yaml"
+TINY = RECIPE.with_name("tiny.yaml")
 MIXTRAL = "mistralai/Mixtral-8x7B-Instruct-v0.1"
 
 
@@ -84,3 +85,22 @@ def test_a_judge_that_compares_reads_every_pair_of_answers_in_both_orders(tmp_pa
     (ask,) = scores.asks
     assert ask.requests == responses.prompts * 4 * 3
     assert ask.prompt_tokens >= 2 * responses.row_tokens
+
+
+def test_a_pair_is_its_prompt_once_and_both_answers(tmp_path: Path) -> None:
+    plan = compile_plan(TINY, [], cluster="laptop", store=tmp_path)
+    stages = {stage.label: stage.work for stage in plan.stages}
+    ask, work = stages["dpo_responses"].asks[0], stages["dpo"]
+    assert work.tokens == work.steps * work.global_batch_size * (ask.prompt_tokens + 2 * ask.new_tokens)
+    (reference,) = work.asks
+    assert reference.tokens == work.rows * (ask.prompt_tokens + 2 * ask.new_tokens)
+
+
+def test_adopted_pairs_whose_prompts_nobody_has_counted_are_two_whole_rows(tmp_path: Path) -> None:
+    adopted = (
+        "{kind: adopt, artifact: preferences, name: theirs, revision: a, files: [pairs.jsonl], rows: 640, tokens: 64k, "
+        "source: {kind: rows, format: jsonl, fields: {}}}"
+    )
+    _, stages = planned(tmp_path, "h100-768", f"pipeline.dpo_pairs={adopted}")
+    work = stages["dpo"].work
+    assert work.tokens == work.steps * work.global_batch_size * 2 * 100
