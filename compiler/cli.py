@@ -158,7 +158,6 @@ def _parser() -> argparse.ArgumentParser:
 
     probe = verb("probe", "read a live Slurm's partitions and limits into a cluster file")
     probe.add_argument("--here", action="store_true", help="instead: measure this machine's speed, for plans of `run`")
-    uses_store(probe)
     probe.add_argument("--out", type=Path, metavar="FILE", help="a new file; printed where absent")
 
     trace = verb("trace", "say where a row comes from: topic, models, judges, scores; and which stages used it")

@@ -14,7 +14,7 @@ from compiler.lower import Bundle, lower
 from compiler.plan import Plan, make_plan
 from compiler.planning.contents import check_at_hand, read_contents
 from compiler.planning.inventory import Inventory, read_inventory
-from compiler.planning.machine import read_machine
+from compiler.planning.machine import machines_folder, read_machine
 from compiler.planning.pins import read_pins
 from compiler.review.limits import check_limits
 from compiler.review.pins import check_pins
@@ -33,7 +33,7 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
     """Graph to plan, against what was read of this store."""
     plan = make_plan(
         graph,
-        _as_measured(find_cluster(cluster), store),
+        _as_measured(find_cluster(cluster)),
         inventory,
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=_memory_bytes(),
@@ -46,9 +46,9 @@ def plan_graph(graph: StageGraph, inventory: Inventory, *, cluster: str, store: 
     return plan
 
 
-def _as_measured(cluster: Cluster, store: Path) -> Cluster:
+def _as_measured(cluster: Cluster) -> Cluster:
     """A local cluster is this machine: with its own speed, where that was measured."""
-    speed = read_machine(store, platform.node()) if cluster.executor == "local" else None
+    speed = read_machine(machines_folder(os.environ), platform.node()) if cluster.executor == "local" else None
     return cluster.model_copy(update={"cpu": speed}) if speed else cluster
 
 

@@ -6,16 +6,16 @@ import platform
 from pathlib import Path
 
 from compiler.commands.mistakes import UserError
-from compiler.planning.machine import write_machine
+from compiler.planning.machine import machines_folder, write_machine
 from compiler.runs.probe import cluster_file, probe
 from compiler.runs.queue import SlurmSilentError
 from compiler.runs.speed import SpeedError, measure
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the file, or writes it where there is none yet; with --here keeps what was measured in the store."""
+    """Prints the file, or writes it where there is none yet; with --here keeps the speed among the user's settings."""
     if arguments.here:
-        return _measure_here(arguments)
+        return _measure_here()
     try:
         text = cluster_file(probe())
     except SlurmSilentError as error:
@@ -33,15 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure_here(arguments: argparse.Namespace) -> int:
+def _measure_here() -> int:
     cores = len(os.sched_getaffinity(0))
+    folder = machines_folder(os.environ)
     try:
         speed = measure(cores)
-        file = write_machine(speed, arguments.store, platform.node())
+        file = write_machine(speed, folder, platform.node())
     except SpeedError as error:
         raise UserError(f"this machine cannot be measured: {error}") from None
     except OSError as error:
-        raise UserError(f"{arguments.store} cannot be written: {error.strerror}") from None
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from None
     print(f"{cores} cores at once, each:")
     print(f"  training    {speed.training_flops / 1e9:5.0f} GFLOP/s and {speed.step_s * 1e3:.0f} ms a step")
     print(f"  generating  {speed.generation_flops / 1e9:5.0f} GFLOP/s and {speed.token_s * 1e3:.1f} ms a token")

@@ -1,4 +1,4 @@
-"""This machine's own speed, as it was measured once and is kept in the store."""
+"""This machine's own speed, as it was measured once and is kept among the user's settings, for plans of any store."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,22 +11,27 @@ from compiler.schema.cluster import CpuSpeed
 from compiler.schema.model import ModelSpec
 
 
-def machine_file(store: Path, host: str) -> Path:
-    """Where a host's speed is kept; several hosts may share a store."""
-    return store / "machines" / f"{host}.json"
+def machines_folder(environment: Mapping[str, str]) -> Path:
+    """Where a user's machines are kept: `$XDG_CONFIG_HOME`, or else `~/.config`, with a folder of rung's."""
+    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "rung" / "machines"
 
 
-def read_machine(store: Path, host: str) -> CpuSpeed | None:
+def machine_file(folder: Path, host: str) -> Path:
+    """Where a host's speed is kept; several hosts may share a home."""
+    return folder / f"{host}.json"
+
+
+def read_machine(folder: Path, host: str) -> CpuSpeed | None:
     """The host's speed; None where it was never measured, or by another version."""
     try:
-        return CpuSpeed.model_validate_json(machine_file(store, host).read_bytes())
+        return CpuSpeed.model_validate_json(machine_file(folder, host).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_machine(speed: CpuSpeed, store: Path, host: str) -> Path:
+def write_machine(speed: CpuSpeed, folder: Path, host: str) -> Path:
     """Keeps the host's speed; raises OSError."""
-    file = machine_file(store, host)
+    file = machine_file(folder, host)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(speed.model_dump(), indent=1), encoding="utf-8")

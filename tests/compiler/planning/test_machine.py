@@ -1,5 +1,6 @@
 """This machine's speed: from what was timed to a rate and a constant, and into the plans of local clusters alone."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from platform import node
@@ -9,7 +10,7 @@ import pytest
 from compiler.cli import main
 from compiler.pipeline import compile_plan
 from compiler.plan import Plan, PlannedStage
-from compiler.planning.machine import machine_file, read_machine, speed_of, write_machine
+from compiler.planning.machine import machine_file, machines_folder, read_machine, speed_of, write_machine
 from compiler.review.warnings import warnings
 from compiler.schema.cluster import CpuSpeed
 from compiler.schema.model import ModelSpec
@@ -66,11 +67,24 @@ def planned(store: Path, cluster: str = "laptop", recipe: str = "tiny") -> tuple
     return plan, {stage.label: stage for stage in plan.stages}
 
 
-def test_plans_of_a_local_cluster_rest_on_this_machine_once_it_was_measured(tmp_path: Path) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a user of their own keeps machines: none yet."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return machines_folder(os.environ)
+
+
+def test_a_user_keeps_machines_at_home_unless_told_where() -> None:
+    assert machines_folder({}) == machines_folder({"XDG_CONFIG_HOME": str(Path.home() / ".config")})
+
+
+def test_plans_of_a_local_cluster_and_any_store_rest_on_this_machine_once_it_was_measured(
+    tmp_path: Path, own: Path
+) -> None:
     plan, before = planned(tmp_path)
     assert any("rung probe --here" in line for line in warnings(plan))
-    write_machine(SLOW, tmp_path, node())
-    plan, after = planned(tmp_path)
+    write_machine(SLOW, own, node())
+    plan, after = planned(tmp_path / "another store")
     assert not any("rung probe --here" in line for line in warnings(plan))
     sft = after["general_sft"]
     assert sft.cost.basis == f"speeds measured on {node()}"
@@ -82,11 +96,11 @@ def test_plans_of_a_local_cluster_rest_on_this_machine_once_it_was_measured(tmp_
     assert sft.fingerprint == before["general_sft"].fingerprint
 
 
-def test_other_machines_of_a_shared_store_and_clusters_of_slurm_keep_their_own_speeds(tmp_path: Path) -> None:
-    write_machine(SLOW, tmp_path, "another-host")
+def test_other_machines_of_a_shared_home_and_clusters_of_slurm_keep_their_own_speeds(tmp_path: Path, own: Path) -> None:
+    write_machine(SLOW, own, "another-host")
     _, stages = planned(tmp_path)
     assert stages["general_sft"].cost.basis == "speeds of the cluster file"
-    write_machine(SLOW, tmp_path, node())
+    write_machine(SLOW, own, node())
     _, stages = planned(tmp_path, "one-node", "one-node")
     assert stages["truth_scores"].cost.basis == "speeds of the cluster file"
 
@@ -100,11 +114,11 @@ def test_a_file_of_another_version_counts_as_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("megatron") is None, reason="the engine is not installed")
-def test_this_machine_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_can_be_measured(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
-    assert main(["probe", "--here", "--store", str(tmp_path)]) == 0
-    speed = read_machine(tmp_path, node())
-    assert speed is not None and machine_file(tmp_path, node()).is_file()
+    assert main(["probe", "--here"]) == 0
+    speed = read_machine(own, node())
+    assert speed is not None and machine_file(own, node()).is_file()
     # No core of today is outside of these.
     assert 1e9 < speed.training_flops < 1e12 and 1e9 < speed.generation_flops < 1e12
     assert 0 < speed.start_up_s < speed.engine_start_up_s
