@@ -44,6 +44,14 @@ class Placement(Record):
     """Where each step's metrics go beside the curve: event files in the run's folder, or a service's own client."""
     checkpoint_every_steps: int = Field(200, ge=0)
     """Optimizer steps between resumable checkpoints; 0 saves none."""
+    checkpoint_in_background: bool = False
+    """Write them while training goes on: it stops for a copy in the CPU's memory only, and one is on its way at most.
+    Until it is whole the one before counts."""
+    checkpoints_kept: Count = 1
+    """The newest so many stay until the artifact is sealed. A stage resumes from the newest; an older one is a way back
+    for a person, who removes those after it."""
+    checkpoint_milestones: int = Field(0, ge=0)
+    """Those after a multiple of so many optimizer steps stay as well; 0 keeps none more."""
 
     @property
     def rows_at_once(self) -> int:

@@ -16,7 +16,8 @@ from compiler.stages.sft import Sft
 from runtime.context import Context
 from runtime.curve import Curve, rate_at_end
 from runtime.engine.batch import Batch
-from runtime.engine.loop import Care, Checkpointing, HeldOut, StepRecord, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import Care, HeldOut, StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import Objective
 from runtime.engine.parallel import Options, World, start
@@ -135,7 +136,7 @@ def fit(
         learning_rate=steps.learning_rate,
         micro_batches=steps.micro_batches,
         objective=objective,
-        checkpointing=Checkpointing(ctx.scratch / "checkpoints", ctx.placement.checkpoint_every_steps),
+        checkpointing=Checkpointing.of(ctx.placement, ctx.scratch / "checkpoints"),
         care=Care(stage.trouble, curve.history),
         held_out=looking_at,
         on_step=tell,

@@ -4,7 +4,8 @@ Importing this package makes Megatron importable on a machine without a GPU (`cp
 
     from runtime.engine import checkpoint, model, parallel
     from runtime.engine.batch import Batch, collate
-    from runtime.engine.loop import Checkpointing, train
+    from runtime.engine.keeping import Checkpointing
+    from runtime.engine.loop import train
     from runtime.engine.objective import LossOutput, next_token
 
     with parallel.start(layout, rank=rank, world_size=world_size, rendezvous=path, seed=seed) as world:

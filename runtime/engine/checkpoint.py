@@ -1,36 +1,21 @@
-"""Weights and training state on disk, in Megatron's distributed checkpoint format (`torch_dist`).
+"""Weights and training state on disk, in Megatron's distributed checkpoint format (`torch_dist`): what is in them."""
 
-Files of equal weights are equal byte for byte, because sealed artifacts are compared by hash. Two things stood against
-that: torch's writer puts a random id and the folder's path into `.metadata`, and Megatron's own writer spawns
-processes that split the tensors over files. The writer below does neither; it is also faster (see `_InProcessSave`).
-"""
-
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from megatron.core import dist_checkpointing, parallel_state
 from megatron.core.dist_checkpointing.mapping import ShardedTensor
-from megatron.core.dist_checkpointing.strategies.base import SaveShardedStrategy
-from megatron.core.dist_checkpointing.strategies.torch import (
-    MCoreSavePlanner,
-    _replace_state_dict_keys_with_sharded_keys,
-    mcore_to_pyt_state_dict,
-)
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from runtime.engine import emulated, main_weights
 from runtime.engine.cpu import cuda_tensor_types
 from runtime.engine.model import Model, unwrapped
 from runtime.engine.optimizer import Trainable, settle
+from runtime.engine.writing import Writing, write
 
 _HEADS = ("output_layer.", "regression.")
 
@@ -40,8 +25,7 @@ def save_weights(model: Model, folder: Path) -> None:
 
     Of a model that was trained in bf16 these are the float32 weights that the optimizer moved.
     """
-    with _appearing(folder) as partial:
-        _save(_in_float32(model, _weights(model), main_weights.beside), partial)
+    write(_in_float32(model, _weights(model), main_weights.beside), folder)
 
 
 def load_weights(
@@ -78,13 +62,21 @@ def load_weights(
 
 def save_training(trainable: Trainable, folder: Path, *, step: int) -> None:
     """Writes weights, optimizer and the number of finished steps into `folder`. Called on every rank."""
+    with cuda_tensor_types():
+        write(_training(trainable, step), folder)
+
+
+def begin_saving_training(trainable: Trainable, folder: Path, *, step: int) -> Writing:
+    """As `save_training`, but files are written while training goes on. Called on every rank."""
+    with cuda_tensor_types():
+        return Writing(_training(trainable, step), folder)
+
+
+def _training(trainable: Trainable, step: int) -> dict[str, Any]:
     settle(trainable)
     weights = _weights(trainable.model, with_scales=True)
-    with _appearing(folder) as partial, cuda_tensor_types():
-        optimizer = trainable.optimizer.sharded_state_dict(weights, metadata=_metadata())
-        _save(
-            {**weights, "optimizer": optimizer, "fp8": emulated.sharded(trainable.model.chunks), "step": step}, partial
-        )
+    optimizer = trainable.optimizer.sharded_state_dict(weights, metadata=_metadata())
+    return {**weights, "optimizer": optimizer, "fp8": emulated.sharded(trainable.model.chunks), "step": step}
 
 
 def load_training(trainable: Trainable, folder: Path) -> int:
@@ -155,73 +147,3 @@ def _metadata() -> dict[str, Any]:
         # Every layout can read it: each tensor of the optimizer's state has the shape of its parameter.
         "distrib_optim_sharding_type": "fully_reshardable",
     }
-
-
-def _save(state: dict[str, Any], folder: Path) -> None:
-    dist_checkpointing.save(state, str(folder), sharded_strategy=_InProcessSave())
-
-
-class _InProcessSave(SaveShardedStrategy):  # type: ignore[misc]  # megatron carries no types here
-    """`torch_dist`, written by this process itself.
-
-    Megatron's strategy (filesystem_async.py:280) spawns a manager and forks writers, even for a synchronous save:
-    seconds for a model of a million weights, a hang for ever where psutil is missing, and a main guard needed.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("torch_dist", 1)
-
-    def save(self, sharded_state_dict: Any, checkpoint_dir: str | Path) -> None:
-        state, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, True)
-        save(
-            mcore_to_pyt_state_dict(state, False),
-            storage_writer=_Writer(checkpoint_dir, single_file_per_rank=True, sync_files=True, thread_count=1),
-            planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),
-        )
-
-    def can_handle_sharded_objects(self) -> bool:
-        return True
-
-
-class _Writer(FileSystemWriter):
-    def storage_meta(self) -> None:
-        """Nothing: it would hold a random id and the folder's path, and nobody reads it."""
-
-
-class _appearing:  # noqa: N801  # reads as a verb in a with statement
-    """`with _appearing(folder) as partial`: what is written to `partial` is at `folder` when the block ends, whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.partial = folder.with_name(f".{folder.name}.partial")
-
-    def __enter__(self) -> Path:
-        if dist.get_rank() == 0:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir(parents=True)
-        dist.barrier()
-        return self.partial
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            return
-        dist.barrier()
-        if dist.get_rank() == 0:
-            for path in self.partial.glob("*.distcp"):
-                # A rank that is a data-parallel copy has nothing to write, and leaves an empty file that nothing names.
-                if path.stat().st_size == 0:
-                    path.unlink()
-            for path in (*self.partial.iterdir(), self.partial):
-                _sync(path)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.partial.rename(self.folder)
-            _sync(self.folder.parent)
-        dist.barrier()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

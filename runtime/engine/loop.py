@@ -1,12 +1,9 @@
 """The training loop: a pure function of the step gives the batches, so that a run that was killed resumes exactly."""
 
-import re
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,21 +16,13 @@ from torch import Tensor, nn
 from compiler.schema.training import Optimizer, Trouble
 from runtime.engine import emulated
 from runtime.engine.batch import Batch, lengthened
-from runtime.engine.checkpoint import load_training, save_training
+from runtime.engine.checkpoint import load_training
+from runtime.engine.keeping import Checkpointing, Checkpoints
 from runtime.engine.logprobs import forward, padded_length, pick
 from runtime.engine.model import Model
 from runtime.engine.objective import LossOutput, Objective
 from runtime.engine.optimizer import Trainable, gradient_norm, put_down, set_learning_rate, settle, trainable, update
 from runtime.engine.trouble import TrainingDivergedError, Watch
-
-
-@dataclass(frozen=True)
-class Checkpointing:
-    """Where and how often training state is kept, so that a killed run can go on."""
-
-    folder: Path
-    every: int
-    """steps; 0 never saves"""
 
 
 @dataclass(frozen=True)
@@ -101,11 +90,9 @@ def train(
     state = trainable(model, optimizer)
     for chunk in state.chunks:
         chunk.train()
-    begin = 0
-    if checkpointing is not None:
-        newest = _newest(checkpointing.folder)
-        if newest is not None:
-            begin = load_training(state, newest)
+    checkpoints = Checkpoints(checkpointing)
+    newest = checkpoints.newest()
+    begin = 0 if newest is None else load_training(state, newest)
     step_function = _StepFunction(state, objective)
     watch = Watch(care.policy, care.history(begin))
     since_kept: list[StepRecord] = []
@@ -118,7 +105,7 @@ def train(
         if verdict == "update":
             step_function.update(record)
         elif verdict == "rewind":
-            _rewind(state, checkpointing, step)
+            _rewind(state, checkpoints, step)
             for lost in since_kept:
                 on_step(_with_metrics(lost, {LOST: 1.0}))
         record = replace(record, seconds=time.perf_counter() - began)
@@ -126,9 +113,9 @@ def train(
             record = _with_metrics(record, step_function.look(held_out.micro_batches()))
         on_step(record)
         since_kept = [*since_kept, record] if _may_rewind(care.policy) else []
-        if checkpointing is not None and checkpointing.every and (step + 1) % checkpointing.every == 0:
-            _keep(state, checkpointing.folder, num_done=step + 1)
+        if checkpoints.after(state, num_done=step + 1):
             since_kept = []
+    checkpoints.settle()
     _release(state)
     return begin
 
@@ -137,8 +124,8 @@ def _may_rewind(policy: Trouble | None) -> bool:
     return policy is not None and "rewind" in (policy.not_a_number, policy.spike and policy.spike.then)
 
 
-def _rewind(state: Trainable, checkpointing: Checkpointing | None, step: int) -> None:
-    newest = _newest(checkpointing.folder) if checkpointing else None
+def _rewind(state: Trainable, checkpoints: Checkpoints, step: int) -> None:
+    newest = checkpoints.newest()
     if newest is None:
         raise TrainingDivergedError(f"step {step} went wrong, and there is no checkpoint yet to go back to")
     load_training(state, newest)
@@ -292,26 +279,6 @@ def _global_means(mine: _Sums) -> tuple[float, int, float, dict[str, float]]:
         dist.broadcast_object_list(means, src=parallel_state.get_pipeline_model_parallel_last_rank(), group=group)
     result: tuple[float, int, float, dict[str, float]] = means[0]
     return result
-
-
-_STEP_FOLDER = re.compile(r"step-(\d{9})")
-
-
-def _newest(folder: Path) -> Path | None:
-    """The last complete checkpoint: one under its final name is complete."""
-    if not folder.is_dir():
-        return None
-    complete = sorted(path for path in folder.iterdir() if _STEP_FOLDER.fullmatch(path.name))
-    return complete[-1] if complete else None
-
-
-def _keep(state: Trainable, folder: Path, *, num_done: int) -> None:
-    target = folder / f"step-{num_done:09d}"
-    save_training(state, target, step=num_done)
-    if dist.get_rank() == 0:
-        for path in folder.iterdir():
-            if _STEP_FOLDER.fullmatch(path.name) and path != target:
-                shutil.rmtree(path)
 
 
 def _release(state: Trainable) -> None:

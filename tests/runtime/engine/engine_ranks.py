@@ -24,8 +24,9 @@ from runtime.engine import parallel
 from runtime.engine.batch import Batch, collate, collate_whole, pack
 from runtime.engine.checkpoint import save_weights
 from runtime.engine.generate import generate
+from runtime.engine.keeping import Checkpointing
 from runtime.engine.logprobs import batch_logprobs, values
-from runtime.engine.loop import Checkpointing, train
+from runtime.engine.loop import train
 from runtime.engine.model import Model, Regression, build
 from runtime.engine.objective import LossOutput, Objective, next_token
 from runtime.engine.parallel import Options

@@ -13,7 +13,8 @@ from compiler.schema.model import FP8
 from runtime.engine.checkpoint import save_weights
 from runtime.engine.emulated import Delayed, product, scaling
 from runtime.engine.float8 import E4M3, E5M2, Blocks, block_amax, e8m0_scale_of, round_to, scale_of
-from runtime.engine.loop import Checkpointing, StepRecord, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import next_token
 

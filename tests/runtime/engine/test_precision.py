@@ -15,7 +15,8 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from compiler.schema.model import FP8, Precision
 from runtime.engine import layers
 from runtime.engine.checkpoint import load_weights, save_weights
-from runtime.engine.loop import Checkpointing, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import train
 from runtime.engine.model import Model
 from runtime.engine.objective import next_token
 from runtime.engine.precision import megatron_fields, refuse_without_hardware

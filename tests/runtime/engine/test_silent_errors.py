@@ -15,7 +15,8 @@ from engine_recipes import FP8_RECIPES, TENSORWISE, in_fp8
 
 from compiler.schema.model import Layout, Precision
 from runtime.engine.config import transformer_config
-from runtime.engine.loop import Checkpointing, StepRecord, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import next_token
 from runtime.engine.optimizer import trainable

@@ -15,7 +15,8 @@ from torch import Tensor
 from compiler.schema.model import Precision
 from runtime.engine.batch import Batch, collate_whole
 from runtime.engine.checkpoint import load_weights, save_weights
-from runtime.engine.loop import Checkpointing, StepRecord, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import StepRecord, train
 from runtime.engine.model import Model, Regression
 from runtime.engine.objective import LossOutput, next_token
 from runtime.engine.trouble import TrainingDivergedError
@@ -209,7 +210,7 @@ def test_killed_without_warning_it_resumes_to_the_same_bytes(tmp_path: Path) -> 
     checkpoints = tmp_path / "training"
     command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("engine_victim.py")), str(tmp_path)]
     victim = subprocess.Popen(command, env=environment())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(checkpoints.glob("step-*")) and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)

@@ -10,7 +10,8 @@ from engine_cases import ADAM, batches, make, poisoned, same_weights, spoilt
 
 from compiler.schema.training import Spike, Trouble
 from runtime.engine.batch import Batch
-from runtime.engine.loop import Care, Checkpointing, HeldOut, StepRecord, train
+from runtime.engine.keeping import Checkpointing
+from runtime.engine.loop import Care, HeldOut, StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.trouble import TrainingDivergedError, Watch
 
