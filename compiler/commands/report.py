@@ -16,17 +16,21 @@ from compiler.terminal.tables import claims_text, ladder_table
 def run(arguments: argparse.Namespace) -> int:
     """Prints what the run's report stages have sealed."""
     directory = named_run(arguments)
+    folders = _reports(directory)
+    if not any(_is_sealed(folder) for folder in folders):
+        word = "its report stage is not sealed yet" if folders else "its recipe has no stage of kind `report`"
+        raise UserError(f"run {directory.name} has no report: {word}")
     if arguments.json:
-        reports = [json.loads((folder / "report.json").read_text(encoding="utf-8")) for folder in _reports(directory)]
-        print(json.dumps(reports))
+        sealed = filter(_is_sealed, folders)
+        print(json.dumps([json.loads((folder / "report.json").read_text(encoding="utf-8")) for folder in sealed]))
         return 0
     show_report(console(), directory)
     return 0
 
 
 def show_report(screen: Console, run: Path) -> None:
-    """The ladder, the claims, and where the whole report lies."""
-    for folder in _reports(run):
+    """The ladder, the claims, and where the whole report lies, of each report that is sealed."""
+    for folder in filter(_is_sealed, _reports(run)):
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         screen.print()
         screen.print(ladder_table(report))
@@ -35,10 +39,9 @@ def show_report(screen: Console, run: Path) -> None:
 
 
 def _reports(run: Path) -> list[Path]:
-    """The sealed reports of a run; a mistake of the user's if there are none."""
-    reports = [Path(job.artifact) for job in read_jobs(run).jobs if job.kind == "report"]
-    sealed = [folder for folder in reports if (folder / "artifact.json").is_file()]
-    if not sealed:
-        word = "its report stage is not sealed yet" if reports else "its recipe has no stage of kind `report`"
-        raise UserError(f"run {run.name} has no report: {word}")
-    return sealed
+    """Where the reports of a run are, or will be."""
+    return [Path(job.artifact) for job in read_jobs(run).jobs if job.kind == "report"]
+
+
+def _is_sealed(report: Path) -> bool:
+    return (report / "artifact.json").is_file()

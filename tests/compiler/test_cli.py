@@ -114,3 +114,18 @@ def test_run_does_not_start_a_slurm_clusters_jobs_here(tmp_path: Path, capsys: p
     assert main(["run", str(RECIPE), "--cluster", "one-node", "--store", str(tmp_path)]) == 2
     assert "one-node is a Slurm cluster" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_whose_recipe_makes_no_report_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"messages": "Say hello."}\n')
+    source = "{kind: rows, format: jsonl, fields: {}}"
+    recipe = tmp_path / "one.yaml"
+    recipe.write_text(
+        "rung: 1\nname: one\npipeline:\n"
+        f"  asked: {{kind: adopt, artifact: prompts, name: mine, source: {source}, files: [rows.jsonl], rows: 1}}\n"
+    )
+    store = ["--store", str(tmp_path / "store")]
+    assert main(["run", str(recipe), *store]) == 0
+    capsys.readouterr()
+    assert main(["report", *store]) == 2
+    assert "no stage of kind `report`" in capsys.readouterr().err
