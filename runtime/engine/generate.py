@@ -12,6 +12,7 @@ from megatron.core.inference.contexts.static_context import StaticInferenceConte
 from torch import Tensor, nn
 
 from runtime.engine import pipeline
+from runtime.engine.decode import Decoder, can_decode
 from runtime.engine.model import Model
 
 Uniforms = Callable[[int], np.ndarray]
@@ -70,13 +71,14 @@ def generate(
         chunk.eval()
     try:
         number, of = share
+        decoder = Decoder(model) if max_new_tokens > 1 and can_decode(model) else None
         for rows in plan_batches([len(prompt) for prompt in prompts], batch_size=batch_size)[number::of]:
             if all(row in done for row in rows):
                 continue
             batch = _Generation(model, rows, [prompts[row] for row in rows], max_new_tokens, end_id)
             noise = None if uniforms is None or temperature == 0 else np.stack([uniforms(row) for row in rows])
             with torch.no_grad():
-                _run(model, batch, temperature=temperature, top_p=top_p, noise=noise)
+                _run(model, decoder, batch, temperature=temperature, top_p=top_p, noise=noise)
             yield from (batch.completion(place) for place, row in enumerate(rows) if row not in done)
     finally:
         for chunk in model.chunks:
@@ -127,7 +129,15 @@ class _Generation:
         )
 
 
-def _run(model: Model, batch: _Generation, *, temperature: float, top_p: float, noise: np.ndarray | None) -> None:
+def _run(
+    model: Model,
+    decoder: Decoder | None,
+    batch: _Generation,
+    *,
+    temperature: float,
+    top_p: float,
+    noise: np.ndarray | None,
+) -> None:
     device = next(model.chunks[0].parameters()).device
     # Several samples of one prompt read it once.
     places = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, batch.prompts)))}
@@ -144,7 +154,11 @@ def _run(model: Model, batch: _Generation, *, temperature: float, top_p: float, 
     open_rows = [True] * len(alive)
     for step in range(num_steps):
         mask = None if padding_B is None else _mask(padding_B, inputs.shape[1], longest + step)
-        logits_BV = _next_logits(model, inputs, mask, context)
+        if step > 0 and decoder is not None:
+            place = longest + step - 1
+            logits_BV = decoder.step(inputs[:, 0], mask, context.key_value_memory_dict, place=place)
+        else:
+            logits_BV = _next_logits(model, inputs, mask, context)
         context.increment_sequence_len_offset(inputs.shape[1])
         context.enable_decode_mode()
         if step == 0 and len(places) < len(alive):
