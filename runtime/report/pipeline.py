@@ -100,8 +100,8 @@ def _own(one: Made) -> tuple[int, int, int]:
 
 
 def _prompts(lineage: Lineage, answered: set[str]) -> list[tuple[str, int]]:
-    """Of stages whose prompts were written by a model, and not all of which were well formed."""
-    writers = [one for one in lineage.of("prompts") if len(one.facts.get("waterfall", ())) > 1]
+    """Of stages whose prompts a model wrote."""
+    writers = [one for one in lineage.of("prompts") if _asks_a_model(one) and one.facts.get("waterfall")]
     parents = {row["id"]: row.get("made_from", ()) for one in lineage.of("prompts") for row in _rows(one)}
     used = set(answered)
     waiting = list(answered)
@@ -119,6 +119,11 @@ def _prompts(lineage: Lineage, answered: set[str]) -> list[tuple[str, int]]:
         ("deduplicated", len(names) - len(cleaned)),
         ("used", len(names & used)),
     ]
+
+
+def _asks_a_model(one: Made) -> bool:
+    generator = one.record.stage.get("generator", {})
+    return bool(generator.get("model") or generator.get("policy"))
 
 
 def _written(one: Made) -> tuple[int, int, int]:

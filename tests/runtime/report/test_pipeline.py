@@ -63,7 +63,7 @@ def test_rows_are_followed_from_the_topic_to_the_training_set(tmp_path: Path) ->
     fall = [("asked for", 9), ("well written", 7), ("of a wanted part", 6), ("distinct", 5)]
     store.seal(
         "written", "prompts", [prompt(name) for name in "abcde"],
-        {"waterfall": [{"name": name, "rows": count} for name, count in fall]},
+        {"waterfall": [{"name": name, "rows": count} for name, count in fall]}, generator={"model": "m"},
     )  # fmt: skip
     store.seal("clean", "dedup", [prompt(name) for name in "abcd"], rows="prompts", data="written")
     store.seal("instructed", "prompts", [prompt("A", "a"), prompt("B", "b"), prompt("C", "c")], prompts="clean")
