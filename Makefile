@@ -25,6 +25,8 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed
 	$(BIN)/python -m compiler.terminal.codes > docs/errors.md
 	$(BIN)/python -m compiler.terminal.reference > docs/language.md
+# With nobody's measured speeds and nothing sealed, so that it is the same everywhere.
+	XDG_CONFIG_HOME=/nowhere $(BIN)/rung graph specs/experiments/tiny.yaml --store /nowhere --most 50 --out docs/graph.svg
 
 bench: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py

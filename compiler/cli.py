@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="by the file's ending, else text; json, svg and html tell of the plan, too",
     )
     graph.add_argument("--out", type=Path, metavar="FILE", help="where to write it; printed where absent")
+    graph.add_argument("--most", type=int, metavar="N", help="of svg and html: fold loops until about N boxes are left")
 
     plan = verb("plan", "show what will run, what is reused and why, and what it will take")
     render = verb("render", "write the run directory without running anything")

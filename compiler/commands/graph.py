@@ -68,7 +68,7 @@ def _json(arguments: argparse.Namespace) -> str:
 def _svg(arguments: argparse.Namespace) -> str:
     from compiler.draw.svg import draw_svg
 
-    return draw_svg(*picture_of_plan(plan_json(_plan(arguments))))
+    return draw_svg(*picture_of_plan(plan_json(_plan(arguments))), most=arguments.most)
 
 
 def _html(arguments: argparse.Namespace) -> str:
@@ -77,7 +77,8 @@ def _html(arguments: argparse.Namespace) -> str:
     plan = _plan(arguments)
     told = plan_json(plan)
     picture, facts = picture_of_plan(told)
-    scene = scene_of(picture, facts, cluster=plan.cluster.name, totals=told["totals"], warnings=list(warnings(plan)))
+    about = {"cluster": plan.cluster.name, "totals": told["totals"], "warnings": list(warnings(plan))}
+    scene = scene_of(picture, facts, most=arguments.most, **about)
     return page(scene, list(_details(plan, facts, arguments.store)))
 
 

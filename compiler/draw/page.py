@@ -28,8 +28,10 @@ _SCRIPTS = ("words", "place", "colours", "drawing", "timeline", "panel", "page")
 _FACTS = ("action", "reason", "wall_s", "start_s", "gpu_hours", "cost", "gpus", "critical")
 
 
-def scene_of(picture: Picture, facts: Facts, **about: Any) -> dict[str, Any]:
+def scene_of(picture: Picture, facts: Facts, *, most: int | None = None, **about: Any) -> dict[str, Any]:
     """What the page draws: boxes, frames with their rows, and a column for each fact. Needs igraph.
+
+    It opens with frames folded where there would be more than about `most` boxes.
 
     `about`: `cluster`, `totals` as `plan --json` has them, `warnings`; of a run `state` (`compiler/runs/page.py`) and
     `live`: how often to look again, and where a server tells the state.
@@ -38,7 +40,7 @@ def scene_of(picture: Picture, facts: Facts, **about: Any) -> dict[str, Any]:
     frames = list(picture.root.frames())
     number |= {frame.id: len(picture.nodes) + at for at, frame in enumerate(frames)}
     parents = {inner.id: at for at, frame in enumerate(frames) for inner in frame.members if hasattr(inner, "id")}
-    closed = folded(picture, _MOST_BOXES)
+    closed = folded(picture, _MOST_BOXES if most is None else most)
     arranged = arrange(picture)
     kinds = dict.fromkeys(node.kind for node in picture.nodes)
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 
 from compiler.draw.arrange import arrange
 from compiler.draw.colours import Colour, colour_of
@@ -13,7 +14,7 @@ from compiler.words import duration
 
 TEMPLATE = "pictures/graph.svg.j2"
 _MOST_BOXES = 400
-"""With more, frames are folded."""
+"""With more, frames are folded, unless somebody says how many may be there."""
 _EDGE, _TITLE = 24, 58
 _LETTERS = {**dict.fromkeys("fijlrt.,:;'|!()[]-", 0.33), **dict.fromkeys("mwMW@", 0.88)}
 """Widths in the font's size, about; others are 0.56, capitals 0.68."""
@@ -46,9 +47,9 @@ class Outline:
     sort: str
 
 
-def draw_svg(picture: Picture, facts: Facts) -> str:
-    """The picture with its legend; frames are folded where it would have too many boxes. Needs igraph."""
-    closed = folded(picture, _MOST_BOXES)
+def draw_svg(picture: Picture, facts: Facts, most: int | None = None) -> str:
+    """The picture with its legend; frames are folded where it would have more than about `most` boxes. Needs igraph."""
+    closed = folded(picture, _MOST_BOXES if most is None else most)
     placed = place(picture, arrange(picture), closed)
     chain = _chain(picture, placed, facts)
     legend = dict.fromkeys(colour_of(node.kind) for node in picture.nodes)
@@ -62,7 +63,8 @@ def draw_svg(picture: Picture, facts: Facts) -> str:
         top=_EDGE + _TITLE,
         outlines=list(_outlines(picture.root, placed, closed)),
         cards=list(_cards(picture.root, placed, closed, facts)),
-        lines=[(path(line), (line.source, line.target) in chain) for line in placed.lines],
+        # The longest chain over all others.
+        lines=sorted(((path(line), (line.source, line.target) in chain) for line in placed.lines), key=itemgetter(1)),
         legend=list(_legend(list(legend))),
     )
 

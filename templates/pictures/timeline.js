@@ -9,17 +9,18 @@ class Timeline {
     this.y = new Bokeh.Range1d({ start: 1, end: 0 });
     const empty = (...names) => new Bokeh.ColumnDataSource({ data: Object.fromEntries(names.map((name) => [name, []])) });
     this.sources = {
-      planned: empty("left", "right", "y", "line", "fill"), real: empty("left", "right", "y", "colour"),
+      planned: empty("left", "right", "x", "width", "y", "line", "fill"), real: empty("left", "right", "x", "width", "y", "colour"),
       labels: empty("x", "y", "text"), now: empty("x0", "x1", "y0", "y1"), lanes: empty("y"),
     };
     const plot = this.plot = Bokeh.Plotting.figure({
       x_range: this.x, y_range: this.y, tools: "pan", toolbar_location: null, sizing_mode: "stretch_both", min_border_left: 18,
       min_border_right: 18, outline_line_color: null, x_axis_location: "above", lod_threshold: null,
     });
-    const bar = { left: { field: "left" }, right: { field: "right" }, y: { field: "y" } };
+    // Rectangles, as bars that lie outside would be drawn as slivers at the edge.
+    const bar = { x: { field: "x" }, width: { field: "width" }, y: { field: "y" } };
     this.glyphs = {
-      planned: plot.hbar({ ...bar, height: 0.62, source: this.sources.planned, fill_color: { field: "fill" }, line_color: { field: "line" }, line_dash: "dashed", border_radius: 3 }),
-      real: plot.hbar({ ...bar, height: 0.4, source: this.sources.real, fill_color: { field: "colour" }, line_color: null, border_radius: 3 }),
+      planned: plot.rect({ ...bar, height: 0.62, source: this.sources.planned, fill_color: { field: "fill" }, line_color: { field: "line" }, line_dash: "dashed", border_radius: 3 }),
+      real: plot.rect({ ...bar, height: 0.4, source: this.sources.real, fill_color: { field: "colour" }, line_color: null, border_radius: 3 }),
       now: plot.segment({ x0: { field: "x0" }, x1: { field: "x1" }, y0: { field: "y0" }, y1: { field: "y1" }, source: this.sources.now, line_width: 1.5 }),
       labels: plot.text({ x: { field: "x" }, y: { field: "y" }, text: { field: "text" }, source: this.sources.labels, text_font: FONT, text_baseline: "middle", text_font_size: "12px", x_offset: 7 }),
     };
@@ -68,6 +69,10 @@ class Timeline {
       }
       if (row.real) { real.left.push(row.real[0] / this.unit); real.right.push(row.real[1] / this.unit); real.y.push(y); real.colour.push(colour); }
     });
+    for (const bars of [planned, real]) {
+      bars.x = bars.left.map((left, at) => (left + bars.right[at]) / 2);
+      bars.width = bars.left.map((left, at) => bars.right[at] - left);
+    }
     this.sources.planned.data = planned;
     this.sources.real.data = real;
     this.glyphs.planned.glyph.line_dash = { value: state ? "dashed" : "solid" };

@@ -25,6 +25,7 @@ from compiler.plan import Plan, plan_json
 
 _ROOT = Path(__file__).parents[3]
 _TINY = _ROOT / "specs" / "experiments" / "tiny.yaml"
+_DOCS = _ROOT / "docs"
 _REPORT = _ROOT / "specs" / "experiments" / "nemotron4-340b.yaml"
 Open = Callable[..., Any]
 
@@ -214,6 +215,24 @@ def test_the_svg_is_well_formed_and_has_every_stage(plan: Plan) -> None:
     tips = [title.text or "" for title in svg.iter("{http://www.w3.org/2000/svg}title")]
     assert sorted(tip.partition(" (")[0] for tip in tips) == sorted(stage.label for stage in plan.stages)
     assert sum(path.get("class") == "arrow critical" for path in svg.iter()) == len(plan.critical) - 1
+
+
+def test_of_a_picture_with_fewer_boxes_loops_are_folded(plan: Plan) -> None:
+    told = picture_of_plan(plan_json(plan))
+    svg = ElementTree.fromstring(draw_svg(*told, most=50))
+    titles = [text.text for text in svg.iter() if text.get("class") == "title"]
+    assert {"rpo 1", "rpo 3", "ladder 2", "dpo"} <= set(titles) and len(titles) <= 50
+    assert scene_of(*told, most=50)["folded"] and not scene_of(*told)["folded"]
+
+
+def test_the_picture_in_the_documentation_is_of_the_recipe_as_it_is(plan: Plan) -> None:
+    """`make docs` draws it; times are not compared, as machines and what is known of them change."""
+
+    def boxes(svg: ElementTree.Element) -> list[str]:
+        return sorted(text.text or "" for text in svg.iter() if text.get("class") == "title")
+
+    drawn = ElementTree.fromstring(draw_svg(*picture_of_plan(plan_json(plan)), most=50))
+    assert boxes(ElementTree.parse(_DOCS / "graph.svg").getroot()) == boxes(drawn)
 
 
 def test_the_json_says_what_is_around_and_what_it_costs(plan: Plan) -> None:
