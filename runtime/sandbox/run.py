@@ -36,8 +36,8 @@ class SandboxUnavailableError(RuntimeError):
 class Limits:
     """What a program may use."""
 
-    seconds: float = 10.0
-    """On the clock, its start included."""
+    seconds: float = 30.0
+    """On the clock, its start included; long beside what the processor may take, for the machine may be busy."""
     cpu_seconds: int = 8
     memory: int = 512 * 2**20
     """Bytes of address space of each process."""

@@ -4,6 +4,7 @@ A script of its own, run in a sandbox by `examiner.py`; its arguments are the nu
 writes. Nothing that it says is trusted. Lines are JSON; `plain` says how values are written.
 """
 
+import builtins
 import json
 import os
 import sys
@@ -72,6 +73,8 @@ def plain(thing: Any, kept: list[Any]) -> list[Any]:
     """[type, what it holds]; what is no plain value stays here and is named by its number in `kept`."""
     if thing is None:
         return ["atom", None]
+    if type(thing) is type and getattr(builtins, thing.__name__, None) is thing:
+        return ["type", thing.__name__]
     for atom in _ATOMS:
         if isinstance(thing, atom):
             return ["atom", atom(thing)]
@@ -105,6 +108,8 @@ def value(told: list[Any], kept: list[Any]) -> Any:
         return complex(*held)
     if kind == "range":
         return range(*held)
+    if kind == "type":
+        return getattr(builtins, held[0])
     if kind == "dict":
         return {value(key, kept): value(one, kept) for key, one in held[0]}
     if kind == "kept":

@@ -78,6 +78,9 @@ class Program:
             return importlib.import_module(held[0]) if held[0] in sys.stdlib_module_names else None
         if kind == "kept":
             return self._things.setdefault(held[0], Thing(self, held[0]))
+        if kind == "type":
+            named = getattr(builtins, str(held[0]))
+            return named if isinstance(named, type) else None
         if kind == "atom":
             return held[0]
         makers: dict[str, Any] = {"bytes": bytes.fromhex, "complex": complex, "range": range}
@@ -140,6 +143,8 @@ def plain(thing: Any) -> list[Any]:
     """As the program's side reads it; TypeError where it cannot be said in plain values."""
     if type(thing) is Thing:
         return ["kept", object.__getattribute__(thing, "_number")]
+    if type(thing) is type and getattr(builtins, thing.__name__, None) is thing:
+        return ["type", thing.__name__]
     if thing is None or isinstance(thing, bool | int | float | str):
         return ["atom", thing]
     if isinstance(thing, bytes):

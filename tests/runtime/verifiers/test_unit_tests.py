@@ -133,6 +133,8 @@ def count(text): return Counter(text)
 def squares(n): return (i * i for i in range(n))
 def big(): return 10 ** 5000
 def odd(text): return text + "\\ud800"
+def without(items, kind): return [one for one in items if not isinstance(one, kind)]
+def kind_of(thing): return type(thing)
 def many(**named): return {key: (value, {value}) for key, value in named.items()}
 """
     tests = [
@@ -144,10 +146,11 @@ def many(**named): return {key: (value, {value}) for key, value in named.items()
         "assert count('aab') == {'a': 2, 'b': 1} and Point(1, 2) == (1, 2)",
         "assert list(squares(4)) == [0, 1, 4, 9] and big() == 10 ** 5000 and len(odd('é')) == 2",
         "assert many(a=1, b=None) == {'a': (1, {1}), 'b': (None, {None})}",
+        "assert without((1, 2.5, 'a'), int) == [2.5, 'a'] and kind_of(1.5) is float",
         "assert refuse(2) == 3",
         "def check(candidate):\n    assert candidate(0.1 + 0.2) == 0.1 + 0.2\ncheck(refuse)",
     ]
-    assert run_tests(code, tests) == [True] * 8 + [False, True]
+    assert run_tests(code, tests) == [True] * 9 + [False, True]
 
 
 def test_a_program_is_found_in_what_was_said_around_it() -> None:
