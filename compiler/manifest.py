@@ -17,7 +17,8 @@ class Placement(Record):
     layout: Layout = Layout()
     """Ranks, by what they divide."""
     dp_at_batch: dict[str, Count] = Field(default_factory=dict)
-    """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named."""
+    """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named.
+    Plans count it; to run, a `layout.dp` that divides every batch is needed so far."""
     micro_batch_size: Count | None = None
     """Rows of one forward pass on one rank. Where absent: the whole share of the rank in training, 256 elsewhere."""
     sequence_parallel: bool = False

@@ -1,5 +1,6 @@
 """Shapes and layouts that divide: heads, layers, batches, vocabulary, over the ranks that share them."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -104,7 +105,9 @@ def _check_batches(view: View, at: ProgramStage) -> None:
         if batch % dp:
             message = f"dp is {dp}, which does not divide the global batch size, {batch}"
             ramped = str(batch) in at.placement.dp_at_batch
-            _blame(view, at, f"dp_at_batch.{batch}" if ramped else "layout.dp", message, related)
+            sizes = [batch] if ramped else [size for _, size in _batches(at.stage)]
+            hint = f"the most that would, and not above {dp}: {_largest_divisor(math.gcd(*sizes), dp)}"
+            _blame(view, at, f"dp_at_batch.{batch}" if ramped else "layout.dp", message, related, hint)
         elif micro and batch % (micro * dp):
             message = f"micro_batch_size * dp is {micro * dp}, which does not divide the global batch size, {batch}"
             _blame(view, at, "micro_batch_size", message, related)
@@ -154,5 +157,16 @@ def _batches(stage: Stage) -> Iterator[tuple[str, int]]:
                 yield f"phases.{number}.batch_ramp.{index}.global_batch_size", ramp.global_batch_size
 
 
-def _blame(view: View, at: ProgramStage, field: str, message: str, related: tuple[tuple[Place, str], ...] = ()) -> None:
-    view.blame(at, f"placement.{field}", message, "indivisible", related=related)
+def _largest_divisor(number: int, limit: int) -> int:
+    return next(divisor for divisor in range(min(number, limit), 0, -1) if number % divisor == 0)
+
+
+def _blame(
+    view: View,
+    at: ProgramStage,
+    field: str,
+    message: str,
+    related: tuple[tuple[Place, str], ...] = (),
+    hint: str = "",
+) -> None:
+    view.blame(at, f"placement.{field}", message, "indivisible", hint=hint, related=related)

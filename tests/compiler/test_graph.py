@@ -148,6 +148,14 @@ def test_every_entry_of_a_ramp_is_divided(tmp_path: Path) -> None:
     assert [p.code for p in problems(tmp_path, "", overrides)] == ["indivisible"]
 
 
+def test_a_layout_that_divides_all_of_a_ramp_is_named(tmp_path: Path) -> None:
+    ramp = "[{global_batch_size: 24, tokens: 80k}, {global_batch_size: 32, tokens: 80k}]"
+    overrides = [f"pipeline.base.phases.0.batch_ramp={ramp}", "pipeline.base.placement={layout: {dp: 16}}"]
+    (problem,) = problems(tmp_path, "", overrides)
+    assert problem.hint.endswith(": 8")
+    assert graph(tmp_path, "", [*overrides[:1], "pipeline.base.placement={layout: {dp: 8}}"])
+
+
 def test_all_wrong_refs_are_told_at_once(tmp_path: Path) -> None:
     overrides = ["pipeline.sft.data=wbe", "pipeline.sft.init=tokens", "pipeline.marks.responses=web"]
     assert [p.code for p in problems(tmp_path, "", overrides)] == ["unknown-ref", "wrong-artifact", "wrong-artifact"]
