@@ -23,11 +23,16 @@ class EpochOrder:
         return [self._row(position) for position in range(first, first + self.batch_size)]
 
     def micro_batches(self, step: int, *, rank: int, ranks: int, size: int | None) -> list[list[int]]:
-        """This data-parallel rank's share of the step, cut into micro-batches of `size` (one, where absent)."""
-        share = self.batch_size // ranks
-        mine = self.rows(step)[rank * share : (rank + 1) * share]
-        size = size or share
-        return [mine[first : first + size] for first in range(0, share, size)]
+        """This data-parallel rank's share of the step, cut into micro-batches of `size` (one, where absent).
+
+        Where ranks do not divide the batch, their shares differ by a row; there must be one for each.
+        """
+        begin, end = (self.batch_size * number // ranks for number in (rank, rank + 1))
+        if begin == end:
+            raise ValueError(f"a global batch of {self.batch_size} has no row for each of {ranks} data-parallel ranks")
+        mine = self.rows(step)[begin:end]
+        size = size or len(mine)
+        return [mine[first : first + size] for first in range(0, len(mine), size)]
 
     def _row(self, position: int) -> int:
         epoch, place = divmod(position, self.num_rows)

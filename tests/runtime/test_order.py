@@ -16,7 +16,7 @@ def test_epochs_follow_without_a_seam_when_batches_do_not_divide_rows() -> None:
     assert sorted(seen) == sorted(list(range(5)) * 4)
 
 
-@pytest.mark.parametrize(("ranks", "size"), [(1, None), (2, None), (4, 2), (2, 1)])
+@pytest.mark.parametrize(("ranks", "size"), [(1, None), (2, None), (3, None), (4, 2), (2, 1), (3, 2)])
 def test_a_global_batch_is_the_same_whatever_the_layout(ranks: int, size: int | None) -> None:
     order = EpochOrder(num_rows=100, batch_size=8, seed=7)
     for step in (0, 5, 12):
