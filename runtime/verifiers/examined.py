@@ -73,8 +73,9 @@ def plain(thing: Any, kept: list[Any]) -> list[Any]:
     """[type, what it holds]; what is no plain value stays here and is named by its number in `kept`."""
     if thing is None:
         return ["atom", None]
-    if type(thing) is type and getattr(builtins, thing.__name__, None) is thing:
-        return ["type", thing.__name__]
+    name = getattr(thing, "__name__", "") if type(thing) is type else ""
+    if name and getattr(builtins, name, None) is thing:
+        return ["type", name]
     for atom in _ATOMS:
         if isinstance(thing, atom):
             return ["atom", atom(thing)]

@@ -143,8 +143,9 @@ def plain(thing: Any) -> list[Any]:
     """As the program's side reads it; TypeError where it cannot be said in plain values."""
     if type(thing) is Thing:
         return ["kept", object.__getattribute__(thing, "_number")]
-    if type(thing) is type and getattr(builtins, thing.__name__, None) is thing:
-        return ["type", thing.__name__]
+    name = getattr(thing, "__name__", "") if type(thing) is type else ""
+    if name and getattr(builtins, name, None) is thing:
+        return ["type", name]
     if thing is None or isinstance(thing, bool | int | float | str):
         return ["atom", thing]
     if isinstance(thing, bytes):
