@@ -354,5 +354,6 @@ def _bar(bar: Mapping[str, Any], over: _Scale, y: float) -> Bar:
     x = over(bar["start_s"])
     width = max(1.5, round(over(bar["start_s"] + bar["wall_s"]) - x, 2))
     label = bar["label"] if len(bar["label"]) * _LETTER + 6 < width else ""
-    tip = f"{bar['label']} ({bar['kind']}): {duration(bar['wall_s'])}, from {duration(bar['start_s'])}"
+    planned = f", planned {duration(bar['planned_s'])}" if bar["planned_s"] else ""
+    tip = f"{bar['label']} ({bar['kind']}): {duration(bar['wall_s'])}{planned}, from {duration(bar['start_s'])}"
     return Bar(x, y, width, _GROUPS.get(bar["kind"], "data"), label, tip)

@@ -86,7 +86,7 @@ def _run(name: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     starts = [end - one["wall_s"] for end, one in zip(ends, found, strict=True)]
     first = min(starts)
     bars = [
-        {"label": one["label"], "kind": one["kind"], "start_s": round(start - first, 3), "wall_s": one["wall_s"]}
+        {**{name: one[name] for name in ("label", "kind", "wall_s", "planned_s")}, "start_s": round(start - first, 3)}
         for start, one in zip(starts, found, strict=True)
     ]
     return {

@@ -576,6 +576,10 @@ def test_times_are_summed_from_the_records(ran: Written) -> None:
     (run,) = ran.json["time"]["runs"]
     assert len(run["bars"]) == len(stages)
     assert min(bar["start_s"] for bar in run["bars"]) == 0
+    planned = {stage["label"]: stage["planned_s"] for stage in stages}
+    assert {bar["label"]: bar["planned_s"] for bar in run["bars"]} == planned
+    tips = re.findall(r"<title>[^<]*\): [^<]*, planned [^<]*, from [^<]*</title>", ran.html)
+    assert len(tips) == sum(seconds is not None for seconds in planned.values()) > 0
 
 
 def test_work_and_memory_are_told_as_planned_and_as_done(ran: Written) -> None:
