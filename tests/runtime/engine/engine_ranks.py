@@ -1,7 +1,7 @@
 """One of eight processes that go through all layouts: `python engine_ranks.py FOLDER PROCESS`.
 
 Starting processes costs more than training in them, so each takes part in one layout after the other: four layouts of
-two ranks at a time, two of four, one of eight.
+two ranks at a time, two of three or four, one of eight.
 """
 
 import json
@@ -78,6 +78,8 @@ CASES = {
     "dp2-sharded": Case(Layout(dp=2), SHARDED),
     "dp2-sharded-overlap": Case(Layout(dp=2), replace(SHARDED, overlap=True)),
     "dp2-sharded-bf16": Case(Layout(dp=2), SHARDED, precision=BF16),
+    # Four micro-batches among three ranks: two, one and one.
+    "dp3": Case(Layout(dp=3), replace(SHARDED, overlap=True), tasks=("next_token", "preference", "packed")),
     "cp2": Case(Layout(cp=2), tasks=EVERY_TASK),
     "cp2-recompute": Case(Layout(cp=2), Options(recompute="selective")),
     "pp2": Case(Layout(pp=2), tasks=EVERY_TASK, generates=True),
