@@ -7,6 +7,7 @@ from compiler.schema.judges import RewardModelJudge
 from compiler.schema.losses import RPO, BradleyTerry
 from compiler.schema.sources import Rows
 from compiler.stages.adopt import REWARDS, Adopt
+from compiler.stages.examine import Examine
 from compiler.stages.prefer import Prefer
 from compiler.stages.reward_model import RewardModel
 
@@ -21,6 +22,8 @@ def check_rewards(view: View) -> None:
                 _check(view, at, "preferences", "a margin", label)
             case _:
                 pass
+        if isinstance(at.stage, Examine) and isinstance(at.stage.judge, RewardModelJudge):
+            _check_unseen(view, at, at.stage.preferences, at.stage.judge)
         for field in _JUDGES:
             judge = getattr(at.stage, field, None)
             if isinstance(judge, RewardModelJudge):
@@ -31,6 +34,14 @@ _JUDGES = ("judge", "reward", "fitness")
 """Fields of stages that may hold a reward model's judge."""
 ONE_REWARD = "helpfulness"
 """What a reward model that learnt from pairs calls its reward."""
+
+
+def _check_unseen(view: View, at: ProgramStage, pairs: str, judge: RewardModelJudge) -> None:
+    made = view.stages[judge.model]
+    if isinstance(made.stage, RewardModel) and made.stage.preferences == pairs:
+        message = "the judge has learnt from these very pairs"
+        hint = "examine it on others: a split stage divides rows by their prompts"
+        view.blame(at, "preferences", message, "contamination", hint=hint, related=((made.at, "learnt from"),))
 
 
 def _check_weights(view: View, at: ProgramStage, field: str, judge: RewardModelJudge) -> None:
