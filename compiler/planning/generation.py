@@ -9,7 +9,8 @@ a batch reads every weight once and the keys and values of all rows that still w
     step = max(bytes of weights, FLOPs of the rows) + bytes of keys and values + collectives,
 
 and no less than the host needs to launch it. The constants are fitted on published throughputs of TensorRT-LLM
-(`benchmarks/generation.py`), but the host's: that was measured on our engine, whose launches no graph records.
+(`benchmarks/calibrate_generation.py`), but the host's: that was measured on our engine, whose launches no graph
+records.
 """
 
 from dataclasses import dataclass
