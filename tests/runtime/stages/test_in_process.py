@@ -1,6 +1,7 @@
 """Topics, prompts, answers and verdicts by a model in this process, which has learnt to say just enough."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return policy
 
 
-def taught(run_stage: Any, blank: Path) -> Path:
+def taught(run_stage: Any, blank: Path, sealed: Callable[[Path], Path]) -> Path:
     rows = []
     for asked, said in LESSONS.items():
         messages = (Message(role="user", content=asked), Message(role="assistant", content=said))
@@ -104,11 +105,13 @@ def taught(run_stage: Any, blank: Path) -> Path:
     }
     ran = run_stage("sft", fields, {"blank": blank, "lessons": rows})
     assert ran.facts["last_loss"] < 0.1
-    return ran.output
+    return sealed(ran.output)
 
 
-def test_a_chain_from_topics_to_verdicts_in_one_process(run_stage: Any, blank: Path) -> None:
-    model = taught(run_stage, blank)
+def test_a_chain_from_topics_to_verdicts_in_one_process(
+    run_stage: Any, blank: Path, sealed: Callable[[Path], Path]
+) -> None:
+    model = taught(run_stage, blank, sealed)
     by_hand = [TopicRow(id="trees", topic="Trees", origin="hand_made")]
     generated = {
         "kind": "generated",
