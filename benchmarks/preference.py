@@ -6,7 +6,8 @@ Pairs have the lengths of HH-RLHF's harmless test split (prompts of several turn
 answers 38, rejected 48; log-normal); their tokens are random. The model is a small Llama, fp32. TRL runs twice: `tuned`
 is the fastest that its options allow here (reference log-probabilities precomputed, no gradient checkpointing),
 `default` is what one gets without asking. CPU seconds are compared, since machines are shared; wall seconds stand
-beside them. All sides count their reference passes. Where losses differ by more than 1e-4 at any step, it fails.
+beside them. All sides count their reference passes, and none what comes before them (TRL takes a second or two to make
+its trainer). Where losses differ by more than 1e-4 at any step, it fails.
 Needs `pip install -e '.[train,bench]'`.
 """
 
@@ -18,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,12 +82,13 @@ class Ran:
     wall_s: float = 0.0
     reference_cpu_s: float = 0.0
 
-    def begin(self) -> None:
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
-
-    def end(self) -> None:
-        self.cpu_s = time.process_time() - self._cpu
-        self.wall_s = time.perf_counter() - self._wall
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """What is done within takes time that counts."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self.cpu_s += time.process_time() - cpu
+        self.wall_s += time.perf_counter() - wall
 
 
 def make_pairs(count: int) -> list[Pair]:
@@ -110,9 +112,9 @@ def run_ours(weights: Mapping[str, Tensor], pairs: list[Pair], batch: int, micro
         for answer in (pair.chosen, pair.rejected)
     ]
     rows, masks = [answer.token_ids for answer in answers], [answer.mask for answer in answers]
-    ran.begin()
-    reference = all_sequence_logprobs(model, rows, masks, group=2 if shared else 1, pad_id=0)
-    ran.reference_cpu_s = time.process_time() - ran._cpu
+    with ran.counted():
+        reference = all_sequence_logprobs(model, rows, masks, group=2 if shared else 1, pad_id=0)
+    ran.reference_cpu_s = ran.cpu_s
     data = Pairs(answers, torch.zeros(len(answers)), reference, pad_id=0)
 
     def padded(numbers: list[int]) -> Batch:
@@ -129,16 +131,16 @@ def run_ours(weights: Mapping[str, Tensor], pairs: list[Pair], batch: int, micro
     def objective(logprobs_BL: Tensor, made: Batch) -> LossOutput:
         return dpo(LOSS, pair_logprobs(logprobs_BL, made))
 
-    train(
-        model,
-        ADAM,
-        num_steps=len(pairs) // batch,
-        learning_rate=lambda step: RATE,
-        micro_batches=micro_batches,
-        objective=objective,
-        on_step=lambda record: ran.losses.append(record.loss),
-    )
-    ran.end()
+    with ran.counted():
+        train(
+            model,
+            ADAM,
+            num_steps=len(pairs) // batch,
+            learning_rate=lambda step: RATE,
+            micro_batches=micro_batches,
+            objective=objective,
+            on_step=lambda record: ran.losses.append(record.loss),
+        )
     return ran
 
 
@@ -160,6 +162,12 @@ def run_trl(weights: Mapping[str, Tensor], pairs: list[Pair], batch: int, micro:
 
         def _get_train_sampler(self, dataset=None):
             return SequentialSampler(dataset if dataset is not None else self.train_dataset)
+
+        def _precompute_ref_logps(self, *args, **kwargs):
+            with ran.counted():
+                found = super()._precompute_ref_logps(*args, **kwargs)
+            ran.reference_cpu_s = ran.cpu_s
+            return found
 
         def compute_loss(self, model, inputs, **kwargs):
             found = super().compute_loss(model, inputs, **kwargs)
@@ -199,7 +207,6 @@ def run_trl(weights: Mapping[str, Tensor], pairs: list[Pair], batch: int, micro:
             dataloader_pin_memory=False,
             **fastest,
         )
-        ran.begin()
         trainer = InOrder(
             model=hugging_face(weights),
             ref_model=None if tuned else hugging_face(weights),
@@ -207,10 +214,8 @@ def run_trl(weights: Mapping[str, Tensor], pairs: list[Pair], batch: int, micro:
             train_dataset=Dataset.from_dict(rows),
             processing_class=tokenizer,
         )
-        ran.reference_cpu_s = time.process_time() - ran._cpu
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), ran.counted():
             trainer.train()
-        ran.end()
     per_step = np.array(micro_losses).reshape(-1, batch // micro)
     ran.losses = per_step.mean(axis=1).tolist()
     return ran
