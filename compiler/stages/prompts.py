@@ -15,6 +15,7 @@ class Prompts(Stage):
     """Distinct prompts; each belongs to one of `parts` of the split, whoever generated it."""
 
     output: ClassVar[Kind] = Kind.PROMPTS
+    version: ClassVar[int] = 2  # since then, instructions are added to those that a prompt carries
 
     kind: Literal["prompts"]
     generator: Annotated[Generator, Piece("generators")]
