@@ -76,6 +76,10 @@ class TopicRow(Record):
     topic: str
     origin: str
     """`hand_made`, `generated`, `classified` or `mined`."""
+    under: str = ""
+    """The broad topic that it was named as a part of."""
+    made_from: tuple[str, ...] = ()
+    """The row of a list that it stood in."""
 
 
 class PromptRow(Record):

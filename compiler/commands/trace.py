@@ -107,7 +107,9 @@ def _words(row: Mapping[str, Any]) -> str:
     """What the row says, on one line for each speaker."""
     lines = [f"{turn['role']}: {_short(turn['content'])}" for turn in row.get("messages", ())]
     lines += [
-        f"{name}: {_short(row[name])}" for name in ("topic", "text", "response", "chosen", "rejected") if name in row
+        f"{name}: {_short(row[name])}"
+        for name in ("topic", "under", "text", "response", "chosen", "rejected")
+        if row.get(name)
     ]
     return "\n".join(lines)
 

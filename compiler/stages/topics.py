@@ -14,6 +14,7 @@ class Topics(Stage):
     """Distinct topics of all sources; more than `count` are drawn from at random, hand-made ones are all kept."""
 
     output: ClassVar[Kind] = Kind.TOPICS
+    version: ClassVar[int] = 2  # since then, rows tell the broad topic above them and the list that they stood in
 
     kind: Literal["topics"]
     sources: Annotated[tuple[TopicSource, ...], Field(min_length=1)]

@@ -13,7 +13,7 @@ from runtime.asking import Asker, Rejected
 from runtime.clients.open import open_model
 from runtime.context import Context, Facts
 from runtime.rows import read_rows, write_rows
-from runtime.topics import classified, generated, mined
+from runtime.topics import Named, classified, generated, mined
 from runtime.written import DUPLICATE
 
 OVER_COUNT = "more than count"
@@ -27,11 +27,11 @@ def run(stage: Topics, ctx: Context) -> Facts:
         if isinstance(topic, Rejected):
             rejected[topic.reason] += 1
             continue
-        key = " ".join(topic.casefold().split())
+        key = " ".join(topic.topic.casefold().split())
         if key in found:
             rejected[DUPLICATE] += 1
         else:
-            found[key] = TopicRow(id=hashlib.sha256(topic.encode()).hexdigest()[:16], topic=topic, origin=origin)
+            found[key] = _row(topic, origin)
     named = len(found) + rejected.total()
     distinct = len(found)
     rows = _drawn(stage, list(found.values()))
@@ -53,7 +53,12 @@ def run(stage: Topics, ctx: Context) -> Facts:
     }
 
 
-def _named(stage: Topics, ctx: Context) -> Iterator[tuple[str | Rejected, str]]:
+def _row(named: Named, origin: str) -> TopicRow:
+    name = hashlib.sha256(named.topic.encode()).hexdigest()[:16]
+    return TopicRow(id=name, topic=named.topic, origin=origin, under=named.under, made_from=named.made_from)
+
+
+def _named(stage: Topics, ctx: Context) -> Iterator[tuple[Named | Rejected, str]]:
     """(topic, kind of its source); hand-made ones first, so that they are no duplicates."""
     order = sorted(enumerate(stage.sources), key=lambda one: not isinstance(one[1], HandMade))
     for number, source in order:
@@ -61,7 +66,7 @@ def _named(stage: Topics, ctx: Context) -> Iterator[tuple[str | Rejected, str]]:
         match source:
             case HandMade():
                 for row in read_rows(ctx.input(source.topics), TopicRow):
-                    yield row.topic, source.kind
+                    yield Named(row.topic, under=row.under, made_from=(row.id,)), source.kind
             case Generated():
                 with _asker(stage, source, ctx) as asker:
                     for topic in generated.find(source, asker, ledger):

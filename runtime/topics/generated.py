@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from compiler.schema.topics import Generated
 from runtime.asking import Asker, Rejected, question
+from runtime.topics import Named
 from runtime.written import listed
 
 
-def find(source: Generated, asker: Asker, ledger: str) -> Iterator[str | Rejected]:
+def find(source: Generated, asker: Asker, ledger: str) -> Iterator[Named | Rejected]:
     """Broad topics at each level, then the narrower ones; each that is missing is a rejection."""
     levels = source.levels or ("",)
     # Only school subjects have levels; the others' templates know no such word.
@@ -23,12 +24,15 @@ def find(source: Generated, asker: Asker, ledger: str) -> Iterator[str | Rejecte
     broad: list[str] = []
     for items in asker.ask_lists(asked, f"{ledger}-macro"):
         for item in listed(items, source.macro_topics):
-            if not isinstance(item, Rejected):
+            if isinstance(item, Rejected):
+                yield item
+            else:
                 broad.append(item)
-            yield item
+                yield Named(item)
     narrower = [
         question(f"sub-{number}", f"prompts/{source.subject}_subtopics.j2", topic=topic, count=source.subtopics)
         for number, topic in enumerate(broad)
     ]
-    for items in asker.ask_lists(narrower, f"{ledger}-sub"):
-        yield from listed(items, source.subtopics)
+    for topic, items in zip(broad, asker.ask_lists(narrower, f"{ledger}-sub"), strict=True):
+        for item in listed(items, source.subtopics):
+            yield item if isinstance(item, Rejected) else Named(item, under=topic)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from compiler.schema.topics import Mined
 from runtime.asking import Rejected
+from runtime.topics import Named
 
 UNREADABLE, SELDOM = "code that does not parse", "in too few documents"
 
 
-def find(source: Mined, texts: Iterable[str]) -> Iterator[str | Rejected]:
+def find(source: Mined, texts: Iterable[str]) -> Iterator[Named | Rejected]:
     """Modules, what is taken from them, and builtins that are called, of which each stands in enough documents; the
     most frequent first."""
     documents: Counter[str] = Counter()
@@ -23,7 +24,7 @@ def find(source: Mined, texts: Iterable[str]) -> Iterator[str | Rejected]:
         else:
             documents.update(found)
     for name, count in sorted(documents.items(), key=lambda one: (-one[1], one[0])):
-        yield name if count >= source.at_least else Rejected(SELDOM)
+        yield Named(name) if count >= source.at_least else Rejected(SELDOM)
 
 
 def names(code: str) -> set[str] | None:

@@ -37,6 +37,13 @@ def test_broad_topics_and_those_inside_them_join_the_hand_made_ones(run_stage: A
         *((topic, "generated") for topic in ("Sea", "Land", "Tides", "Salt flats", "Roads")),
     ]
     assert ran.facts["rejected"] == {"duplicate": 1}
+    rows = {row.topic: row for row in read_rows(ran.output, TopicRow)}
+    assert {topic: row.under for topic, row in rows.items() if row.under} == {
+        "Tides": "Sea",
+        "Salt flats": "Land",
+        "Roads": "Land",
+    }
+    assert rows["Hand 1"].made_from == ("h1",)
     few = _topics(run_stage, inputs, *sources, count=5)
     assert [origin for _, origin in _named(few)].count("hand_made") == 3
     assert (few.facts["rows"], few.facts["rejected"]["more than count"]) == (5, 3)
@@ -60,7 +67,10 @@ def test_entities_are_kept_where_the_model_says_yes(run_stage: Any, teach: Any) 
 
     source = {"kind": "classified", "model": "m", "subject": "math", "entities": "e", "sampling": SAMPLING}
     ran = _topics(run_stage, {"m": teach(answer), "e": entities}, source)
-    assert [topic for topic, _ in _named(ran)] == ["Integral", "Ring"]
+    assert [(row.topic, row.made_from) for row in read_rows(ran.output, TopicRow)] == [
+        ("Integral", ("Integral",)),
+        ("Ring", ("Ring",)),
+    ]
     assert ran.facts["rejected"] == {"neither yes nor no": 1, "not of the subject": 1}
 
 
