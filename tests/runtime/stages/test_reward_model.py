@@ -183,3 +183,20 @@ def test_a_reward_model_goes_on_from_another_with_its_head(run_stage: Any, polic
     second = trained(run_stage, first.output, loss, 1, preferences=pairs)
     assert second.facts["first_loss"] < first.facts["last_loss"] * 1.5
     assert second.facts["first_loss"] < 0.3 < first.facts["first_loss"]
+
+
+def test_it_can_be_examined_as_a_judge_on_pairs_that_it_has_not_seen(
+    run_stage: Any, policy: Path, sealed: Callable[[Path], Path]
+) -> None:
+    learnt = trained(
+        run_stage, policy, {"kind": "bradley_terry", "margin": "none"}, preferences=[preference(n) for n in range(24)]
+    )
+    unseen = [preference(number) for number in range(100, 112)]
+    turned = [
+        row.model_copy(update={"family": "turned", "chosen": row.rejected, "rejected": row.chosen}) for row in unseen
+    ]
+    judge = {"kind": "reward_model", "model": "judge", "weights": {"helpfulness": 1.0}, "gate": 0.9}
+    inputs = {"judge": sealed(learnt.output), "pairs": [*unseen, *turned]}
+    facts = run_stage("examine", {"judge": judge, "preferences": "pairs"}, inputs).facts
+    assert (facts["families"]["talk"]["accuracy"], facts["families"]["turned"]["accuracy"]) == (1.0, 0.0)
+    assert facts["accuracy"] == 0.5
