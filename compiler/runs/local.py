@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -134,11 +134,29 @@ def _sealed(job: RunJob) -> bool:
 
 
 def _interrupt(handles: list[Any]) -> None:
+    """Every process below this one is told: a controller that is told alone while it starts its ranks leaves them."""
+    below = _descendants(os.getpid())
     for handle in handles:
         handle.cancel()
+    _tell(below, signal.SIGINT)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and not all(handle.done() for handle in handles):
         time.sleep(_POLL_S)
+
+
+def _tell(processes: Sequence[int], how: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, how)
+
+
+def _descendants(process: int) -> list[int]:
+    """Of Linux's process table; none elsewhere."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [below for child in map(int, children) for below in (child, *_descendants(child))]
 
 
 def _python() -> str:
