@@ -138,16 +138,12 @@ def _interrupt(handles: list[Any]) -> None:
     below = _descendants(os.getpid())
     for handle in handles:
         handle.cancel()
-    _tell(below, signal.SIGINT)
+    for process in below:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGINT)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and not all(handle.done() for handle in handles):
         time.sleep(_POLL_S)
-
-
-def _tell(processes: Sequence[int], how: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, how)
 
 
 def _descendants(process: int) -> list[int]:

@@ -4,10 +4,10 @@ L = -(1 - e) log sigmoid(a) - e log sigmoid(-a), a = beta * Delta. Least at sigm
 """
 
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from compiler.schema.losses import CDPO
 from runtime.engine.objective import LossOutput
+from runtime.losses.dpo import dpo
 from runtime.losses.preference import PreferenceLogprobs, total
 
 
@@ -17,5 +17,5 @@ def loss(spec: CDPO, pairs: PreferenceLogprobs) -> LossOutput:
 
 
 def cdpo(implicit_gap_B: Tensor, label_noise: float) -> Tensor:
-    """Binary cross entropy with the label 1 - e, finite for every finite a."""
-    return -(1 - label_noise) * logsigmoid(implicit_gap_B) - label_noise * logsigmoid(-implicit_gap_B)
+    """DPO either way round, weighed: binary cross entropy with the label 1 - e, finite for every finite a."""
+    return (1 - label_noise) * dpo(implicit_gap_B) + label_noise * dpo(-implicit_gap_B)
