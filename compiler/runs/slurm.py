@@ -58,6 +58,10 @@ def submit_missing(run: Path) -> Submitted:
                 continue
             after = [ids[need] for need in job.needs for ids in (new, alive) if need in ids]
             series = _alive_series(run, job, queue)
+            if series and not new.keys().isdisjoint(job.needs):
+                # They wait for a job that has failed; Slurm takes some seconds to see that they never will start.
+                _scancel(series)
+                series = []
             last = series[-1] if series else ""
             for number in range(len(series) + 1, job.chain + 1):
                 last = _submit(run, job, number, after, last, lock)
@@ -81,10 +85,14 @@ def cancel(run: Path, label: str) -> Mapping[str, str]:
             stopped[job.label] = alive[0].job_id
             ids += [one.job_id for one in alive]
     if ids:
-        subprocess.run(["scancel", *ids], check=True, capture_output=True)
+        _scancel(ids)
     for name, job_id in stopped.items():
         append_event(journal_path(run, name), "cancelled", job_id=job_id, error="cancelled by its user")
     return stopped
+
+
+def _scancel(ids: Sequence[str]) -> None:
+    subprocess.run(["scancel", *ids], check=True, capture_output=True)
 
 
 def _wanted(job: RunJob) -> bool:

@@ -107,6 +107,26 @@ def test_what_needs_a_failed_stage_is_blocked_at_once_and_resume_submits_just_wh
     assert until_ended(run, store)["state"] == "failed"
 
 
+def test_resume_does_not_take_a_job_that_waits_for_a_failed_one_for_alive(slurm: Loopback, tmp_path: Path) -> None:
+    spec, store = chains(tmp_path, 1), tmp_path / "store"
+    slurm.run("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        first = submit(spec, store)
+        ids = list(first["submitted"].values())
+        # Slurm sees some seconds late that these will never start; of one that is held, not at all.
+        slurm.run("scontrol", "hold", *ids[1:])
+        slurm.run("scancel", ids[0])
+        again = rung("resume", first["run"], "--store", store, "--json")["submitted"]
+        assert list(again) == list(first["submitted"])
+        waiting = slurm.run("squeue", "--me", "-h", "-o", "%F %j").splitlines()
+        assert sorted(line.split()[0] for line in waiting if line.endswith(f"@{first['run']}")) == sorted(
+            again.values()
+        )
+    finally:
+        slurm.run("scontrol", "update", "partitionname=main", "state=up")
+    assert until_ended(first["run"], store)["state"] == "done"
+
+
 def test_a_cancelled_stage_takes_what_needs_it_along_and_nothing_else(slurm: Loopback, tmp_path: Path) -> None:
     spec, store = chains(tmp_path, 2), tmp_path / "store"
     slurm.run("scontrol", "update", "partitionname=main", "state=down")
