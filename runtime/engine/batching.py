@@ -15,6 +15,7 @@ from megatron.core.inference.contexts.static_context import StaticInferenceConte
 from torch import Tensor
 
 from runtime.engine.attention import RowsContext
+from runtime.engine.decode import Decoder, can_decode
 from runtime.engine.generate import refuse_model, sample
 from runtime.engine.model import Model
 
@@ -73,6 +74,7 @@ class ContinuousBatch:
     _waiting: list[tuple[int, Row]] = field(default_factory=list, init=False)
     _caches: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
     _lengths: list[int] = field(default_factory=list, init=False)
+    _decoder: Decoder | None = field(default=None, init=False)
     _names: int = field(default=0, init=False)
     _room: int = field(default=0, init=False)
 
@@ -81,6 +83,8 @@ class ContinuousBatch:
         if self.model.layout.pp > 1:
             raise ValueError(f"rows cannot join a running batch on a pipeline (pp={self.model.layout.pp})")
         self.model.chunks[0].eval()
+        if can_decode(self.model):
+            self._decoder = Decoder(self.model)
 
     def __len__(self) -> int:
         """Rows under way or waiting."""
@@ -132,11 +136,16 @@ class ContinuousBatch:
     def _decode(self) -> list[Token]:
         self._make_room(max(self._lengths) + 1)
         lengths_B = torch.tensor(self._lengths, device=self._device)
-        context = RowsContext(self._caches, lengths_B, longest=max(self._lengths) + 1, room=self.model.spec.seq_length)
-        inputs_BL = torch.tensor([[one.token_id] for one in self._rows], device=self._device)
-        hidden_BM = torch.arange(context.longest, device=self._device)[None] > lengths_B[:, None]
+        num_rows, longest = len(self._rows), max(self._lengths) + 1
+        tokens_B = torch.tensor([one.token_id for one in self._rows], device=self._device)
+        hidden_BM = torch.arange(longest, device=self._device)[None] > lengths_B[:, None]
         mask = torch.zeros(hidden_BM.shape, device=self._device).masked_fill_(hidden_BM, -1e30)[:, None, None]
-        logits_BV = self._forward(inputs_BL, mask, context)
+        if self._decoder is not None:
+            under_way = {layer: (keys[:num_rows], values[:num_rows]) for layer, (keys, values) in self._caches.items()}
+            logits_BV = self._decoder.step(tokens_B, mask, under_way, places_B=lengths_B, last=longest - 1)
+        else:
+            context = RowsContext(self._caches, lengths_B, longest=longest, room=self.model.spec.seq_length)
+            logits_BV = self._forward(tokens_B[:, None], mask, context)
         self._lengths = [length + 1 for length in self._lengths]
         return self._write(logits_BV, range(len(self._rows)))
 

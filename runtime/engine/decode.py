@@ -5,6 +5,7 @@ of 146 ms were products). Here a layer is some 25 operations, angles are turned 
 layer, and weights lie in memory as oneDNN's products for few rows want them, which are 1.1 (96 rows, bf16) to 2.5 times
 (4 rows, fp32) as fast as those on plain weights.
 
+Rows are equally long (left-padded, `generate`) or each as long as it is (`ContinuousBatch`).
 Shapes: B rows, G key/value groups, R query heads of a group, D channels, M keys, H hidden, V vocabulary.
 """
 
@@ -53,20 +54,28 @@ class Decoder:
         self._angles = self._rotary(model.spec.seq_length)[:, 0]
 
     def step(
-        self, tokens_B: Tensor, mask_B11M: Tensor | None, caches: Mapping[int, tuple[Tensor, Tensor]], *, place: int
+        self,
+        tokens_B: Tensor,
+        mask_B11M: Tensor | None,
+        caches: Mapping[int, tuple[Tensor, Tensor]],
+        *,
+        places_B: Tensor | None = None,
+        last: int,
     ) -> Tensor:
-        """Logits of the next token, float32 [B, V]. Keys and values of these go into the caches at `place`.
+        """Logits of the next token, float32 [B, V].
 
-        `caches`: layer -> keys and values, [B, G, at least place + 1, D]; `mask_B11M` is added to the scores.
+        `caches`: layer -> keys and values, [B, G, at least last + 1, D]. Keys and values of these tokens go in at each
+        row's own place, or at `last`, which none is behind. `mask_B11M` (M = last + 1) is added to the scores.
         """
         hidden_BH = functional.embedding(tokens_B, self._embedding)
-        if place >= len(self._angles):  # a short row beside a long one: places count the padding, too
-            self._angles = self._rotary(2 * place)[:, 0]
-        angles = self._angles[place]
+        if last >= len(self._angles):  # a short row beside a long one: places count the padding, too
+            self._angles = self._rotary(2 * last)[:, 0]
+        angles = self._angles[last] if places_B is None else self._angles[places_B, 0][:, None, None]
         turn = (angles.cos().to(hidden_BH.dtype), angles.sin().to(hidden_BH.dtype))
         mask = None if mask_B11M is None else mask_B11M.to(hidden_BH.dtype)
         for layer in self._layers:
-            hidden_BH = hidden_BH + self._attend(layer, hidden_BH, turn, mask, caches[layer.number], place)
+            cache = caches[layer.number]
+            hidden_BH = hidden_BH + self._attend(layer, hidden_BH, turn, mask, cache, places_B, last)
             inner = layer.up(layer.feed_forward_norm(hidden_BH))
             if self._spec.gated:
                 gate, inner = inner.chunk(2, dim=-1)
@@ -83,7 +92,8 @@ class Decoder:
         turn: tuple[Tensor, Tensor],
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
-        place: int,
+        places_B: Tensor | None,
+        last: int,
     ) -> Tensor:
         groups, channels = self._spec.num_query_groups, self._spec.head_dim
         num_rows = len(hidden_BH)
@@ -93,11 +103,16 @@ class Decoder:
             heads = torch.cat((layer.query_norm(heads[:, :, :-1]), layer.key_norm(heads[:, :, -1:])), dim=2)
         heads = _turned(heads, turn)
         keys_BGMD, values_BGMD = cache
-        keys_BGMD[:, :, place] = heads[:, :, -1]
-        values_BGMD[:, :, place] = value_BGD
+        if places_B is None:
+            keys_BGMD[:, :, last] = heads[:, :, -1]
+            values_BGMD[:, :, last] = value_BGD
+        else:
+            rows_B = torch.arange(num_rows, device=places_B.device)
+            keys_BGMD[rows_B, :, places_B] = heads[:, :, -1]
+            values_BGMD[rows_B, :, places_B] = value_BGD
         # The R heads that share a key stand where a sequence's queries would, so that no key is repeated.
         context_BGRD = functional.scaled_dot_product_attention(
-            heads[:, :, :-1], keys_BGMD[:, :, : place + 1], values_BGMD[:, :, : place + 1], attn_mask=mask
+            heads[:, :, :-1], keys_BGMD[:, :, : last + 1], values_BGMD[:, :, : last + 1], attn_mask=mask
         )
         return layer.projection(context_BGRD.reshape(num_rows, -1))
 

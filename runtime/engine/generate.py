@@ -155,8 +155,7 @@ def _run(
     for step in range(num_steps):
         mask = None if padding_B is None else _mask(padding_B, inputs.shape[1], longest + step)
         if step > 0 and decoder is not None:
-            place = longest + step - 1
-            logits_BV = decoder.step(inputs[:, 0], mask, context.key_value_memory_dict, place=place)
+            logits_BV = decoder.step(inputs[:, 0], mask, context.key_value_memory_dict, last=longest + step - 1)
         else:
             logits_BV = _next_logits(model, inputs, mask, context)
         context.increment_sequence_len_offset(inputs.shape[1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engine_cases import BIASED, LLAMA, NEMOTRON, make, perturb, weights
 
+from runtime.engine import batching
 from runtime.engine.batching import ContinuousBatch, Row, Token
 from runtime.engine.generate import Completion, generate
 from runtime.engine.model import Model
@@ -57,9 +58,13 @@ def run(batch: ContinuousBatch, arrivals: Sequence[Sequence[Row]]) -> dict[int, 
     return said
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(("temperature", "lean"), [(0.0, True), (1.0, True), (0.0, False)])
 @pytest.mark.parametrize("name", SPECS)
-def test_rows_that_join_a_running_batch_say_what_they_say_alone(name: str, temperature: float) -> None:
+def test_rows_that_join_a_running_batch_say_what_they_say_alone(
+    name: str, temperature: float, lean: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not lean:  # as on a GPU
+        monkeypatch.setattr(batching, "can_decode", lambda _: False)
     model = sharp(name) if temperature == 0 else make(SPECS[name])
     all_rows = rows(30, temperature)
     arrivals = [all_rows[:1], [], all_rows[1:9], [], [], all_rows[9:10], all_rows[10:]]
