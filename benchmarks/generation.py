@@ -1,11 +1,16 @@
 """Tokens that SmolLM2-135M writes in a second: the engine, transformers' `generate`, llama.cpp, and the memory's limit.
 
-    python -P benchmarks/generation.py [--dtype fp32|bf16] [--rows 1 8 32] [--new N] [--threads N] [--json]
+    python -P benchmarks/generation.py [--dtype fp32|bf16] [--rows 1 8 32] [--new N] [--requests N] [--threads N]
 
-The same weights, prompts, precision and threads, greedy, in one process; ends of answers are ignored, so that all write
-the same number of tokens. CPU seconds are compared, since machines are shared; wall seconds stand beside them in
---json. Of each measurement, repeated in turn, the fastest counts. The answers must agree: rows may part only where two
-tokens are equally likely within rounding, and how many are equal to the last token is printed.
+The same weights, prompts, precision and threads in one process. CPU seconds are compared, since machines are shared;
+wall seconds stand beside them in --json. Of each measurement, repeated in turn, the fastest counts.
+
+Answers: as a stage of kind generate asks for them. Requests of people, four samples of each at temperature 0.8 within
+0.95 of the mass, batches of 64 rows of like length, each row until it ends. Only tokens of answers count.
+
+Steps: prompts of random tokens, greedy, ends of answers ignored, so that all write the same tokens: how fast one more
+token of each row is. Rows may part only where two tokens are equally likely within rounding, and how many are equal to
+the last token is printed.
 
 Two limits are measured in the same run. `memory`: what a step would take if it read every weight and the keys and
 values of every row once, at the speed at which this machine reads. `products`: the matrix products of a step alone,
@@ -23,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from operator import attrgetter
@@ -41,14 +46,17 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from compiler.artifacts import Message  # noqa: E402
 from compiler.schema.model import Layout, ModelSpec, Precision  # noqa: E402
 from runtime.engine import parallel  # noqa: E402
 from runtime.engine.generate import generate  # noqa: E402
 from runtime.engine.model import Model, build  # noqa: E402
 from runtime.engine.whole import put_weights, weights  # noqa: E402
+from runtime.formats import gguf_tokenizer  # noqa: E402
 from runtime.formats.gguf import open_weights  # noqa: E402
 from runtime.formats.huggingface import config_of  # noqa: E402
 from runtime.formats.plain import parameters, split  # noqa: E402
+from runtime.tokenizer import ChatTokenizer, adopt_tokenizer  # noqa: E402
 
 SPEC = ModelSpec.model_validate(
     yaml.safe_load((ROOT / "specs/models/smollm2.yaml").read_text())["models"]["smollm2_135m"]
@@ -56,6 +64,7 @@ SPEC = ModelSpec.model_validate(
 )
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NO_TOKEN = -1
+ANSWERS_AT_ONCE, ANSWER = 64, 128
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,34 @@ class Took:
     wall_s: float
 
 
-Writer = Callable[[list[list[int]], int, bool], list[list[int]]]
-"""prompts, number of new tokens, whether it matters which -> the new tokens of each"""
+@dataclass(frozen=True)
+class Task:
+    """What is to be written. Greedy where the temperature is 0."""
+
+    prompts: list[list[int]]
+    new: int
+    """Most tokens of an answer."""
+    rows: int
+    """Answers under way at once."""
+    samples: int = 1
+    """Answers to each prompt."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    end_id: int = NO_TOKEN
+    told: bool = True
+    """Whether it matters which tokens these are."""
+
+
+Writer = Callable[[Task], list[list[int]]]
+"""The new tokens of each answer, the end token not among them; all samples of a prompt stand together."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=DTYPES, default="fp32")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 32], help="rows of a batch")
-    parser.add_argument("--new", type=int, default=48, help="tokens that each row writes")
+    parser.add_argument("--new", type=int, default=48, help="tokens that each row of a step's measure writes")
+    parser.add_argument("--requests", type=int, default=16, help="requests that are answered")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--without-llama-cpp", action="store_true")
@@ -92,12 +120,15 @@ def main() -> None:
         found.check(SPEC)
         put_weights(model, found.find)
         writers = {"rung": ours(model), "transformers": theirs(model, DTYPES[options.dtype])}
+        tokenizer = adopt_tokenizer(gguf_tokenizer.read([file]), "smollm2", Path(folder))
         if not options.without_llama_cpp:
             plain = Path(folder) / "plain.gguf"
             write_gguf(file, plain, options.dtype)
-            slots, room = max(options.rows), 64 + options.new
+            slots, room = max(*options.rows, ANSWERS_AT_ONCE), 128 + max(options.new, ANSWER)
             writers["llama.cpp"] = llama_cpp(plain, slots=slots, room=room, threads=options.threads)
             writers["llama.cpp, 4 bits"] = llama_cpp(file, slots=slots, room=room, threads=options.threads)
+        for row in measure_answers(writers, tokenizer, options):
+            print(json.dumps(row) if options.json else in_words(row), flush=True)
         speed = bytes_per_s()
         for rows in options.rows:
             for row in measure(model, writers, make_prompts(rows), options, speed):
@@ -110,6 +141,44 @@ def make_prompts(rows: int) -> list[list[int]]:
     return [draw.integers(100, SPEC.vocab_size, draw.integers(32, 48)).tolist() for _ in range(rows)]
 
 
+def measure_answers(writers: dict[str, Writer], tokenizer: ChatTokenizer, options: Any) -> Iterator[dict[str, Any]]:
+    """One row for each writer: what a stage of kind generate does."""
+    lines = (ROOT / "specs/data/requests.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [Message(role="user", content=json.loads(line)["request"]) for line in lines]
+    # From the whole file evenly, since like requests stand together.
+    chosen = asked[:: len(asked) // options.requests][: options.requests]
+    task = Task(
+        prompts=sorted((tokenizer.encode_prompt([message]) for message in chosen), key=len),
+        new=ANSWER,
+        rows=ANSWERS_AT_ONCE,
+        samples=4,
+        temperature=0.8,
+        top_p=0.95,
+        end_id=tokenizer.end_id,
+    )
+    rows = []
+    for name, write in writers.items():
+        tokens: list[int] = []
+
+        def run(write: Writer = write, tokens: list[int] = tokens) -> None:
+            tokens.extend(len(answer) + 1 for answer in write(task))
+
+        took = timed(run)
+        rows.append(
+            {
+                "name": name,
+                "answers": len(tokens),
+                "dtype": options.dtype,
+                "threads": options.threads,
+                "mean_tokens": sum(tokens) / len(tokens),
+                "tokens_per_cpu_s": sum(tokens) / took.cpu_s,
+                "tokens_per_s": sum(tokens) / took.wall_s,
+            }
+        )
+    for row in rows:
+        yield {**row, "rung_is_faster_by": rows[0]["tokens_per_cpu_s"] / row["tokens_per_cpu_s"]}
+
+
 def measure(
     model: Model, writers: dict[str, Writer], prompts: list[list[int]], options: Any, speed: float
 ) -> Iterator[dict[str, Any]]:
@@ -117,11 +186,12 @@ def measure(
     whole: dict[str, Took] = {}
     first: dict[str, Took] = {}
     written: dict[str, list[list[int]]] = {}
+    task = Task(prompts, options.new, rows=len(prompts))
     for name, write in writers.items():
-        written[name] = write(prompts, options.new, True)  # this also fills caches, and allocates
+        written[name] = write(task)  # this also fills caches, and allocates
     for _ in range(options.repeats):
         for name, write in writers.items():
-            one, took = (timed(partial(write, prompts, new, False)) for new in (1, options.new))
+            one, took = (timed(partial(write, replace(task, new=new, told=False))) for new in (1, options.new))
             first[name] = min(one, first.get(name, one), key=attrgetter("cpu_s"))
             whole[name] = min(took, whole.get(name, took), key=attrgetter("cpu_s"))
     shared = {"rows": len(prompts), "new_tokens": options.new, "dtype": options.dtype, "threads": options.threads}
@@ -147,6 +217,11 @@ def measure(
 
 
 def in_words(row: dict[str, Any]) -> str:
+    if "answers" in row:
+        return (
+            f"{row['answers']:4} answers  {row['name']:18} {row['tokens_per_cpu_s']:7.1f} tokens/CPU s, "
+            f"{row['mean_tokens']:.0f} a row; rung is {row['rung_is_faster_by']:.2f} times as fast"
+        )
     start = f"{row['rows']:4} rows  {row['name']:18} {1000 * row['step_cpu_s']:8.1f} CPU ms a step"
     if "share_reached_by_rung" in row:
         return f"{start}, of which rung reaches {row['share_reached_by_rung']:.0%}"
@@ -163,8 +238,17 @@ def timed(write: Callable[[], Any]) -> Took:
 
 
 def ours(model: Model) -> Writer:
-    def write(prompts: list[list[int]], new: int, told: bool) -> list[list[int]]:
-        found = generate(model, prompts, max_new_tokens=new, end_id=NO_TOKEN, batch_size=len(prompts))
+    def write(task: Task) -> list[list[int]]:
+        found = generate(
+            model,
+            [prompt for prompt in task.prompts for _ in range(task.samples)],
+            max_new_tokens=task.new,
+            end_id=task.end_id,
+            temperature=task.temperature,
+            top_p=task.top_p,
+            uniforms=lambda row: np.random.default_rng(row).random(task.new),
+            batch_size=task.rows,
+        )
         return [list(one.token_ids) for one in sorted(found, key=lambda one: one.index)]
 
     return write
@@ -179,13 +263,29 @@ def theirs(model: Model, dtype: torch.dtype) -> Writer:
     llama.load_state_dict(plain_weights(model), strict=False)
     llama.tie_weights()
 
-    def write(prompts: list[list[int]], new: int, told: bool) -> list[list[int]]:
+    def batch(prompts: list[list[int]], task: Task) -> list[list[int]]:
         longest = max(map(len, prompts))
         inputs = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        say = GenerationConfig(max_new_tokens=new, do_sample=False, pad_token_id=0, eos_token_id=None)
-        found = llama.generate(inputs, attention_mask=mask, generation_config=say)
-        return [row[longest:].tolist() for row in found]
+        say = GenerationConfig(
+            max_new_tokens=task.new,
+            num_return_sequences=task.samples,
+            pad_token_id=0,
+            eos_token_id=None if task.end_id == NO_TOKEN else task.end_id,
+            **sampled(task),
+        )
+        found = llama.generate(inputs, attention_mask=mask, generation_config=say)[:, longest:].tolist()
+        return [row[: row.index(task.end_id)] if task.end_id in row else row for row in found]
+
+    def sampled(task: Task) -> dict[str, Any]:
+        if task.temperature == 0:
+            return {"do_sample": False}
+        return {"do_sample": True, "temperature": task.temperature, "top_p": task.top_p, "top_k": 0}
+
+    def write(task: Task) -> list[list[int]]:
+        at_once = task.rows // task.samples
+        groups = [task.prompts[begin : begin + at_once] for begin in range(0, len(task.prompts), at_once)]
+        return [row for group in groups for row in batch(group, task)]
 
     return write
 
@@ -207,17 +307,25 @@ def llama_cpp(file: Path, *, slots: int, room: int, threads: int) -> Writer:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(params)
 
-    def complete(prompt: list[int], new: int, told: bool) -> list[int]:
+    def complete(prompt: list[int], task: Task) -> list[int]:
         """Which tokens it writes, it says beside their log-probabilities only, which take time."""
-        asked = {"prompt": prompt, "n_predict": new, "temperature": 0.0, "ignore_eos": True, "cache_prompt": False}
-        found: Any = server.handle_completions({**asked, "logprobs": 1} if told else asked)
+        asked: dict[str, Any] = {"prompt": prompt, "n_predict": task.new, "cache_prompt": False}
+        asked |= {"temperature": task.temperature, "top_p": task.top_p, "top_k": 0, "min_p": 0.0}
+        asked |= {"samplers": ["temperature", "top_p"]} if task.temperature else {}
+        ends = task.end_id != NO_TOKEN
+        found: Any = server.handle_completions(
+            {**asked, "ignore_eos": not ends, **({"logprobs": 1} if task.told and not ends else {})}
+        )
         if "choices" not in found:
             raise RuntimeError(f"llama.cpp: {found}")
-        return [token["id"] for token in found["choices"][0]["logprobs"]["content"]] if told else []
+        if ends:  # only how many they are is looked at; it counts the end token
+            return [0] * (found["usage"]["completion_tokens"] - 1)
+        return [token["id"] for token in found["choices"][0]["logprobs"]["content"]] if task.told else []
 
-    def write(prompts: list[list[int]], new: int, told: bool) -> list[list[int]]:
-        with ThreadPoolExecutor(len(prompts)) as pool:
-            return list(pool.map(lambda prompt: complete(prompt, new, told), prompts))
+    def write(task: Task) -> list[list[int]]:
+        prompts = [prompt for prompt in task.prompts for _ in range(task.samples)]
+        with ThreadPoolExecutor(task.rows) as pool:
+            return list(pool.map(lambda prompt: complete(prompt, task), prompts))
 
     return write
 
