@@ -29,6 +29,8 @@ TASK_ANSWER_TOKENS = 5
 """and of the answer alone."""
 WRITTEN_PROMPT_TOKENS = 80
 """Assumed tokens of a prompt that a model wrote, or that was adopted with no count; and of one that asks for it."""
+INSTRUCTION_TOKENS = 20
+"""Assumed tokens that an instruction which a program can verify adds to its prompt."""
 TOPIC_TOKENS = 4
 """Assumed tokens of a topic."""
 ANSWER_SHARE = 0.5

@@ -11,6 +11,7 @@ from typing import Protocol
 from compiler.planning.asking import (
     ANSWER_SHARE,
     ATTEMPTS_PER_TASK,
+    INSTRUCTION_TOKENS,
     ROW_TOKENS,
     TOPIC_TOKENS,
     WRITTEN_PROMPT_TOKENS,
@@ -18,7 +19,7 @@ from compiler.planning.asking import (
     answered,
     asks_of,
 )
-from compiler.schema.generators import SelfPrompted
+from compiler.schema.generators import InstructionFollowing, SelfPrompted
 from compiler.schema.model import ModelSpec
 from compiler.schema.training import num_steps
 from compiler.stages import Stage
@@ -269,6 +270,9 @@ def _moving(stage: Stage, upstream: Mapping[str, Work]) -> Work:
         case Adopt():
             length = stage.tokens / stage.rows if stage.tokens and stage.rows else WRITTEN_PROMPT_TOKENS
             return Work(stage.rows or 0, stage.rows is None, row_tokens=length, prompts=stage.rows or 0)
+        case Prompts(generator=InstructionFollowing() as generator):
+            length = upstream[generator.prompts].row_tokens + INSTRUCTION_TOKENS
+            return Work(stage.count, row_tokens=length)
         case Prompts():
             return Work(stage.count)
         case Annotate():

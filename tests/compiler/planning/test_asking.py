@@ -104,3 +104,12 @@ def test_adopted_pairs_whose_prompts_nobody_has_counted_are_two_whole_rows(tmp_p
     _, stages = planned(tmp_path, "h100-768", f"pipeline.dpo_pairs={adopted}")
     work = stages["dpo"].work
     assert work.tokens == work.steps * work.global_batch_size * 2 * 100
+
+
+def test_requests_that_got_an_instruction_are_longer_than_they_were(tmp_path: Path) -> None:
+    """Those of smollm2-135m.yaml were taken for a task family's short rows, and its plan was seven times too quick."""
+    plan = compile_plan(RECIPE.with_name("smollm2-135m.yaml"), [], cluster="laptop", store=tmp_path)
+    stages = {stage.label: stage.work for stage in plan.stages}
+    (ask,) = stages["dpo_responses"].asks
+    assert ask.prompt_tokens > stages["training_requests"].row_tokens > 20
+    assert ask.new_tokens == 96 / 2
