@@ -44,15 +44,19 @@ def open_policy(
 
 
 def answering_precision(folder: Path) -> Precision:
-    """What the model of this artifact is asked in: see `answering_dtype`."""
-    return Precision(dtype=answering_dtype(read_record(folder).stage, on_gpu=torch.cuda.is_available()))
+    """What the model of this artifact is asked in, here: see `answering_dtype`."""
+    on_gpu = torch.cuda.is_available()
+    has_bf16 = on_gpu or torch.cpu._is_avx512_bf16_supported()
+    return Precision(dtype=answering_dtype(read_record(folder).stage, on_gpu=on_gpu, has_bf16=has_bf16))
 
 
-def answering_dtype(stage: Mapping[str, Any], *, on_gpu: bool) -> Literal["fp32", "bf16"]:
-    """On a GPU the precision that the stage trained in, or bf16 of what was adopted, as plans count its memory; on a
-    CPU fp32, which computes faster there."""
-    trained_in = (stage.get("precision") or {}).get("dtype", "bf16")
-    return "bf16" if on_gpu and trained_in == "bf16" else "fp32"
+def answering_dtype(stage: Mapping[str, Any], *, on_gpu: bool, has_bf16: bool) -> Literal["fp32", "bf16"]:
+    """What the stage trained in; of what was adopted bf16 on a GPU, as plans count its memory, and fp32 on a CPU.
+
+    `has_bf16`: products in bf16 are instructions of this machine; without them fp32 computes faster.
+    """
+    trained_in = (stage.get("precision") or {}).get("dtype", "bf16" if on_gpu else "fp32")
+    return "bf16" if trained_in == "bf16" and has_bf16 else "fp32"
 
 
 def write_policy(model: Model, folder: Path, *, tokenizer: Path, main: bool) -> None:
