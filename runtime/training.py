@@ -122,23 +122,22 @@ def fit(
 ) -> Curve:
     """Trains the model in place, from the last checkpoint in scratch where there is one. Called on every rank."""
     curve = Curve(ctx, steps.count)
-    trackers = open_trackers(ctx)
+    with open_trackers(ctx) as track:
 
-    def tell(record: StepRecord) -> None:
-        curve.record(record)
-        for track in trackers:
+        def tell(record: StepRecord) -> None:
+            curve.record(record)
             track(record.step, {"loss": record.loss, "learning_rate": record.learning_rate, **record.metrics})
 
-    train(
-        model,
-        stage.optimizer,
-        num_steps=steps.count,
-        learning_rate=steps.learning_rate,
-        micro_batches=steps.micro_batches,
-        objective=objective,
-        checkpointing=Checkpointing.of(ctx.placement, ctx.scratch / "checkpoints"),
-        care=Care(stage.trouble, curve.history),
-        held_out=looking_at,
-        on_step=tell,
-    )
+        train(
+            model,
+            stage.optimizer,
+            num_steps=steps.count,
+            learning_rate=steps.learning_rate,
+            micro_batches=steps.micro_batches,
+            objective=objective,
+            checkpointing=Checkpointing.of(ctx.placement, ctx.scratch / "checkpoints"),
+            care=Care(stage.trouble, curve.history),
+            held_out=looking_at,
+            on_step=tell,
+        )
     return curve

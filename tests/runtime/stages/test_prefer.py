@@ -2,8 +2,11 @@
 
 import json
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +131,46 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value.simple_value))
     return found
+
+
+def losses(ran: Any) -> list[float]:
+    return [json.loads(line)["loss"] for line in (ran.output / "curve.jsonl").read_text().splitlines()]
+
+
+def test_the_clients_of_services_keep_what_the_curve_tells(
+    run_stage, policy, pairs, tmp_path: Path, monkeypatch
+) -> None:
+    pytest.importorskip("wandb")
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    placement = Placement(track=("wandb", "mlflow"))
+    ran = run_stage("prefer", FIELDS, {"policy": policy(1), "pairs": pairs}, placement=placement)
+    (file,) = (tmp_path / "wandb").rglob("*.wandb")
+    assert json.dumps(losses(ran)[-1]).encode() in file.read_bytes()
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.status == "FINISHED"
+    kept = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [point.value for point in kept] == pytest.approx(losses(ran))
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(run_stage, policy, pairs, monkeypatch, caplog) -> None:
+    mlflow = ModuleType("mlflow")
+    asked: list[int] = []
+
+    def away(metrics: Mapping[str, float], step: int) -> None:
+        asked.append(step)
+        if step == 3:
+            raise ConnectionError("the server is away")
+
+    mlflow.start_run, mlflow.end_run, mlflow.log_metrics = lambda **_: None, lambda: None, away  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setattr("runtime.trackers.find_spec", lambda name: True)
+    inputs = {"policy": policy(1), "pairs": pairs}
+    ran = run_stage("prefer", FIELDS, inputs, placement=Placement(track=("mlflow",)))
+    assert losses(ran) == losses(run_stage("prefer", FIELDS, inputs))
+    assert asked == [0, 1, 2, 3]
+    assert "mlflow failed and is told no more" in caplog.text
 
 
 def test_a_tracker_that_is_not_installed_is_named_before_the_first_step(run_stage, policy, pairs, monkeypatch) -> None:
