@@ -1,6 +1,7 @@
 """Records of other people's files -> rows of ours, or why not, with the file and the line."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,12 +19,13 @@ from compiler.artifacts import (
 )
 from compiler.schema.base import Record
 from compiler.schema.sources import Rows
-from compiler.stages.adopt import REWARDS, Adopt
+from compiler.stages.adopt import LABELLED, REWARDS, Adopt
 from runtime import verifiers
 from runtime.formats.records import Located, field
 from runtime.rows import messages_id
 
 _MOST_PROBLEMS = 10
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Adopted:
@@ -33,11 +35,12 @@ class Adopted:
         self._stage, self._source, self._records = stage, source, records
         self.duplicates = 0
         self.with_check = 0
+        self.partners = Partners() if is_labelled(source) else None
 
     def rows(self) -> Iterator[Record]:
         """Each row; ValueError at the end, with the first mistakes of the files, where there are any. Of equal prompts
         and equal topics the first is kept: their ids would be equal."""
-        make = _MAKERS[self._stage.artifact]
+        make = _MAKERS[self._stage.artifact] if self.partners is None else self.partners.pair
         problems: list[str] = []
         seen: set[str] = set()
         for record in self._records:
@@ -47,6 +50,8 @@ class Adopted:
                 problems.append(f"{record.place}: {_words(error)}")
                 if len(problems) == _MOST_PROBLEMS:
                     break
+                continue
+            if row is None:
                 continue
             if isinstance(row, PromptRow | TopicRow):
                 if row.id in seen:
@@ -95,6 +100,14 @@ class _Fields:
             return float(value)
         except (TypeError, ValueError):
             raise ValueError(f"`{name}` is {_short(value)}, not a number") from None
+
+    def truth(self, name: str) -> bool:
+        """True or false, also as a table's words for them and as 1 or 0."""
+        value = self.need(name)
+        word = str(value).strip().lower()
+        if word not in _TRUTHS:
+            raise ValueError(f"`{name}` is {_short(value)}, neither true nor false")
+        return _TRUTHS[word]
 
     def messages(self, *, last: str) -> tuple[Message, ...]:
         value = self.need("messages")
@@ -174,23 +187,62 @@ def _rating(of: _Fields) -> RatingRow:
 
 
 def _preference(of: _Fields) -> PreferenceRow:
+    rewards = (of.number(name) if name in of.source.fields else 0.0 for name in REWARDS)
+    return _pair(of.messages(last="user"), of.family, of.text("chosen"), of.text("rejected"), *rewards)
+
+
+class Partners:
+    """Pairs of answers that were labelled one by one: the first good and the first bad one to the same messages that
+    have no partner yet. What waits is in memory."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, bool], deque[str]] = {}
+
+    @property
+    def alone(self) -> int:
+        """Answers that have found no partner."""
+        return sum(map(len, self._waiting.values()))
+
+    def pair(self, of: "_Fields") -> PreferenceRow | None:
+        """The pair that this answer completes; None if it has to wait."""
+        messages, said, good = of.messages(last="user"), of.text("response"), of.truth("good")
+        prompt = messages_id(messages)
+        others = self._waiting.get((prompt, not good))
+        if not others:
+            self._waiting.setdefault((prompt, good), deque()).append(said)
+            return None
+        other = others.popleft()
+        return _pair(messages, of.family, *((said, other) if good else (other, said)), 0.0, 0.0)
+
+
+def is_labelled(source: Rows) -> bool:
+    """Whether its rows are answers with a label of their own."""
+    return all(name in source.fields for name in LABELLED)
+
+
+def _pair(
+    messages: tuple[Message, ...],
+    family: str,
+    chosen: str,
+    rejected: str,
+    chosen_reward: float,
+    rejected_reward: float,
+) -> PreferenceRow:
     """Answers are words alone: who trains on them has the tokenizer."""
-    messages, chosen, rejected = of.messages(last="user"), of.text("chosen"), of.text("rejected")
     if chosen == rejected:
         raise ValueError("chosen and rejected are equal")
-    rewards = [of.number(name) if name in of.source.fields else 0.0 for name in REWARDS]
     prompt = messages_id(messages)
     return PreferenceRow(
         id=f"{prompt}-{_text_id(chosen)}-{_text_id(rejected)}",
         prompt_id=prompt,
-        family=of.family,
+        family=family,
         messages=messages,
         chosen=chosen,
         rejected=rejected,
         chosen_ids=None,
         rejected_ids=None,
-        chosen_reward=rewards[0],
-        rejected_reward=rewards[1],
+        chosen_reward=chosen_reward,
+        rejected_reward=rejected_reward,
     )
 
 

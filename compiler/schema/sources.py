@@ -21,7 +21,9 @@ class Rows(Record):
     """Field of ours -> field of theirs (a dotted path); fields with equal names need no entry. Ours: `text` of
     documents; `topic`; `messages` (a list, or a text: what the user asks) and `family` of the others; `flags` and
     `check` of prompts; `response` and HelpSteer's attributes of ratings; `chosen` and `rejected` of preferences, and
-    their `chosen_reward` and `rejected_reward`, which are read only if both are named here."""
+    their `chosen_reward` and `rejected_reward`, which are read only if both are named here. Preferences may also be
+    rows of a `response` that people called `good` or not (true or false): if both are named here, each good answer is
+    paired with a bad one to the same messages, in the order of the rows; what finds no partner is counted."""
     verifier: Verifier | None = None
     """Of prompts: how answers are checked; absent where nothing can check them."""
 

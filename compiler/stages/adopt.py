@@ -22,13 +22,16 @@ PACKAGE = "package:"
 REWARDS = ("chosen_reward", "rejected_reward")
 """Of adopted preferences: there if `source.fields` names both."""
 
+LABELLED = ("response", "good")
+"""Of adopted preferences, in the place of `chosen` and `rejected`: rows of one answer that is good or not."""
+
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "documents": ("text",),
     "topics": ("topic",),
     "prompts": ("messages", "family", "flags", "check"),
     "dialogues": ("messages", "family"),
     "ratings": ("messages", "family", "response", *ATTRIBUTES),
-    "preferences": ("messages", "family", "chosen", "rejected", *REWARDS),
+    "preferences": ("messages", "family", "chosen", "rejected", *REWARDS, *LABELLED),
 }
 """Artifact -> the fields that its rows are read from. `messages` may be a single text: what the user asks."""
 
@@ -75,6 +78,11 @@ class Adopt(Stage):
         named = self.source.fields if isinstance(self.source, Rows) else {}
         if sum(name in named for name in REWARDS) == 1:
             raise ValueError("`chosen_reward` and `rejected_reward` go together")
+        if self.artifact == "preferences" and any(name in named for name in LABELLED):
+            if not all(name in named for name in LABELLED):
+                raise ValueError("`response` and `good` go together")
+            if any(name in named for name in ("chosen", "rejected", *REWARDS)):
+                raise ValueError("a row has either `response` and `good`, or `chosen` and `rejected`")
         return self
 
     def templates(self) -> tuple[str, ...]:

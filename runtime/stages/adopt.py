@@ -64,7 +64,8 @@ def _adopt_rows(stage: Adopt, source: Rows, files: Sequence[Path], ctx: Context)
     if rows == 0:
         raise ValueError("the files hold no rows")
     checks = {"rows_with_check": adopted.with_check} if source.verifier is not None else {}
-    return {"rows": rows, "duplicates": adopted.duplicates, **checks}
+    alone = {"answers_without_a_partner": adopted.partners.alone} if adopted.partners is not None else {}
+    return {"rows": rows, "duplicates": adopted.duplicates, **checks, **alone}
 
 
 def _adopt_tokenizer(source: TokenizerFile, files: Sequence[Path], ctx: Context) -> dict[str, Any]:
