@@ -4,7 +4,7 @@ Where a number depends on what a model will say, an assumption stands in: the co
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from compiler.schema.generators import ClosedQA, InstructionFollowing, SelfPrompted, TwoTurn
@@ -54,6 +54,8 @@ class Ask:
     """That are written, in the mean; 0 where rows are only scored."""
     longest: int = 0
     """Most that may be written."""
+    answers: float = 1.0
+    """To each prompt, which a model of ours reads once for all of them."""
     model: ModelSpec | None = None
     """The shape of a model of ours;"""
     server: str = ""
@@ -65,6 +67,11 @@ class Ask:
     def tokens(self) -> float:
         """Read and written, of all requests."""
         return self.requests * (self.prompt_tokens + self.new_tokens)
+
+    @property
+    def computed_tokens(self) -> float:
+        """Of these, what a model of ours computes."""
+        return self.requests * (self.prompt_tokens / self.answers + self.new_tokens)
 
 
 class Rows(Protocol):
@@ -92,9 +99,10 @@ def asks_of(stage: Stage, upstream: Mapping[str, Rows]) -> Iterator[Ask]:
             yield from _asks_for_topics(stage, upstream)
         case Generate():
             prompts = upstream[stage.prompts]
-            share = prompts.rows * stage.samples / len(stage.policies)
+            samples = stage.samples / len(stage.policies)
             for policy in stage.policies:
-                yield _answer(policy, share, prompts, stage.sampling.max_new_tokens)
+                asked = _answer(policy, prompts.rows * samples, prompts, stage.sampling.max_new_tokens)
+                yield replace(asked, answers=max(1.0, samples))
         case Dialogues():
             prompts, answer = upstream[stage.prompts], ANSWER_SHARE * stage.sampling.max_new_tokens
             # Both sides are written, but the opening; each reads what stands so far.

@@ -133,6 +133,7 @@ def answering(ask: Ask, placement: Placement, gpu: GpuType, replicas: int) -> An
         prompt_tokens=ask.prompt_tokens,
         new_tokens=ask.new_tokens,
         longest=ask.longest,
+        answers=ask.answers,
         dtype_bytes=ask.dtype_bytes,
     )
 

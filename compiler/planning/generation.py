@@ -59,6 +59,8 @@ class Answering:
     """Mean; 0 where rows are only read (a reward model, a frozen reference)."""
     longest: int = 0
     """Most new tokens: what the cache has room for, and the steps of a batch."""
+    answers: float = 1.0
+    """To each prompt, which is read once for all of them."""
     dtype_bytes: float = 2.0
     """Of a weight, and of a cached value."""
     fp8: bool = False
@@ -89,7 +91,7 @@ def answering_time(asked: Answering, constants: DecodeConstants = DECODE) -> Ans
     if not asked.new_tokens:
         return AnsweringTime(_reading(asked, asked.requests, rows), 0.0, 0.0, 0.0, 0.0)
     batches = asked.requests / rows
-    reading = batches * _reading(asked, rows, ceil(rows / asked.layout.pp))
+    reading = batches * _reading(asked, rows / asked.answers, ceil(rows / asked.layout.pp))
     model, layout, gpu = asked.model, asked.layout, asked.gpu
     steps = max(asked.longest, asked.new_tokens)
     alive = rows * asked.new_tokens / steps

@@ -222,7 +222,7 @@ def _flops(ask: Ask) -> float:
     """Forward only: a third of training's."""
     assert ask.model is not None
     length = max(1, min(round(ask.prompt_tokens + ask.new_tokens), ask.model.seq_length))
-    return ask.model.training_flops(int(ask.tokens), length) / 3
+    return ask.model.training_flops(int(ask.computed_tokens), length) / 3
 
 
 def _made_by_asking(stage: Stage, upstream: Mapping[str, Work]) -> Work:

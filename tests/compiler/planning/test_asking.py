@@ -113,3 +113,16 @@ def test_requests_that_got_an_instruction_are_longer_than_they_were(tmp_path: Pa
     (ask,) = stages["dpo_responses"].asks
     assert ask.prompt_tokens > stages["training_requests"].row_tokens > 20
     assert ask.new_tokens == 96 / 2
+
+
+def test_a_prompt_is_computed_once_for_all_answers_of_a_model(tmp_path: Path) -> None:
+    spec = RECIPE.with_name("smollm2-135m.yaml")
+    one, four = (
+        compile_plan(spec, [f"params.samples={samples}"], cluster="laptop", store=tmp_path) for samples in (1, 4)
+    )
+    (once,), (often,) = (
+        {stage.label: stage.work for stage in plan.stages}["dpo_responses"].asks for plan in (one, four)
+    )
+    written = once.requests * once.new_tokens
+    assert often.computed_tokens - once.computed_tokens == pytest.approx(3 * written)
+    assert often.tokens == 4 * once.tokens
