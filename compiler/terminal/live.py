@@ -66,7 +66,8 @@ class _PlainView(_Progress):
         if change is None:
             if time.monotonic() - self.told > _PLAIN_EVERY_S:
                 for label in self.running:
-                    self._say(f"  {label}: {progress_words(self.status(label))}")
+                    if words := progress_words(self.status(label)):
+                        self._say(f"  {label}: {words}")
             return
         begun = self.running.get(change.job.label)
         self.note(change)
