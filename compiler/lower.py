@@ -10,7 +10,7 @@ from compiler.manifest import Manifest, ManifestInput
 from compiler.plan import Plan, PlannedStage, chain, limit_min, plan_json, segments
 from compiler.planning.inventory import artifact_path
 from compiler.runs.layout import JOBS, PLAN, RunJob, RunJobs, journal_path, manifest_name, script_name
-from compiler.runs.script import job_script
+from compiler.runs.script import job_scripts
 from compiler.stages import AnyStage
 
 
@@ -34,7 +34,11 @@ def lower(plan: Plan, *, store: Path, run: Path, provenance: Mapping[str, Any], 
         for stage in plan.to_run
     }
     if plan.cluster.executor == "slurm":
-        files |= {script_name(stage.label): job_script(stage, plan, run) for stage in plan.to_run}
+        files |= {
+            script_name(stage.label, leg): script
+            for stage in plan.to_run
+            for leg, script in enumerate(job_scripts(stage, plan, run))
+        }
     files[JOBS] = RunJobs(
         name=plan.name,
         cluster=plan.cluster.name,
@@ -56,7 +60,7 @@ def _job(stage: PlannedStage, stages: Mapping[str, PlannedStage], store: Path, p
         same_as=stage.same_as,
         needs=tuple(dict.fromkeys(stages[need].same_as for need in stage.needs)),
         artifact=str(artifact_path(store, stage.kind, stage.fingerprint)),
-        ranks=stage.placement.layout.world_size,
+        legs=stage.legs,
         cores=stage.cores,
         urgency=plan.urgency.get(stage.label, 0.0),
         planned_s=stage.wall_s,

@@ -18,7 +18,7 @@ class Placement(Record):
     """Ranks, by what they divide."""
     dp_at_batch: dict[str, Count] = Field(default_factory=dict)
     """Of a batch ramp: global batch size -> data-parallel ranks while it lasts; `layout.dp` where it is not named.
-    Plans count it; to run, a `layout.dp` that divides every batch is needed so far."""
+    Where they change, the stage leaves a checkpoint and goes on from it with other ranks; on Slurm in another job."""
     micro_batch_size: Count | None = None
     """Rows of one forward pass on one rank. Where absent: the whole share of the rank in training, 256 elsewhere."""
     sequence_parallel: bool = False
@@ -58,6 +58,25 @@ class Placement(Record):
     def rows_at_once(self) -> int:
         """Rows that one replica answers or scores together, where nothing is trained."""
         return self.micro_batch_size or 256
+
+    def dp_at(self, batch: int) -> int:
+        """Data-parallel ranks while the global batch has this size."""
+        return self.dp_at_batch.get(str(batch), self.layout.dp)
+
+    def ranks_at(self, batch: int) -> int:
+        """All ranks while the global batch has this size."""
+        return self._ranks_of_a_replica * self.dp_at(batch)
+
+    def with_ranks(self, ranks: int) -> "Placement":
+        """As so many ranks have it, where their number changes with the batch; the same anywhere else."""
+        if not self.dp_at_batch:
+            return self
+        dp = max(1, ranks // self._ranks_of_a_replica)
+        return self.model_copy(update={"layout": self.layout.model_copy(update={"dp": dp})})
+
+    @property
+    def _ranks_of_a_replica(self) -> int:
+        return self.layout.world_size // self.layout.dp
 
 
 class ManifestInput(InputRecord):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from math import ceil
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -10,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 from compiler.artifacts import ArtifactRecord
 from compiler.checks.model_use import model_label
 from compiler.graph import StageGraph
+from compiler.legs import Leg, legs_of
 from compiler.manifest import Placement
 from compiler.planning.contents import Contents
-from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, ranks_at, served_price
+from compiler.planning.cost import Cost, corrections, cost_of, memory_of, phases_of, served_price
 from compiler.planning.differences import Difference, differences
 from compiler.planning.fingerprint import fingerprint, identity
 from compiler.planning.inventory import Inventory
@@ -47,6 +49,8 @@ class PlannedStage:
     same_as: str
     """The first stage with this fingerprint; the label itself, unless the stage is computed under another name."""
     placement: Placement
+    legs: tuple[Leg, ...]
+    """Steps in a row that the same ranks make: more than one where the ranks change with the batch."""
     work: Work
     model: ModelSpec | None
     """That the stage trains or runs; None of a served one."""
@@ -87,8 +91,8 @@ class PlannedStage:
 
     @property
     def cores(self) -> int:
-        """CPU cores that the stage keeps busy."""
-        return self.placement.layout.world_size * self.placement.threads
+        """CPU cores that the stage keeps busy, at its most."""
+        return max(leg.ranks for leg in self.legs) * self.placement.threads
 
 
 class Allowance(NamedTuple):
@@ -282,10 +286,12 @@ def _planned(
     else:
         reason = why_run(stage.label, kind, stage.identity, inventory, names)
     parameters = count_parameters(model) if model else None
+    legs = legs_of(stage.stage, placement)
     resident = 0
     if action == "run" and cluster.executor == "local":
         relatives = inventory.relatives(kind, stage.label)
-        resident = resident_bytes(placement, relatives, parameters.total if parameters else 0, trains=work.trains)
+        widest = placement.with_ranks(max(leg.ranks for leg in legs))
+        resident = resident_bytes(widest, relatives, parameters.total if parameters else 0, trains=work.trains)
     return PlannedStage(
         stage.label,
         stage.stage,
@@ -297,6 +303,7 @@ def _planned(
         tuple(graph.inputs(stage.label)),
         names[stage.fingerprint],
         placement,
+        legs,
         work,
         model,
         parameters,
@@ -323,16 +330,35 @@ def limit_min(stage: PlannedStage, cluster: Cluster) -> int:
 
 
 def segments(stage: PlannedStage, cluster: Cluster) -> int:
-    """Times that the stage's job starts: it is ended at its limit, less the warning, and goes on where it was."""
+    """Times that a job of the stage starts: once for each leg, and again where it is ended at its limit."""
+    return sum(_starts(stage, cluster))
+
+
+def chain(stage: PlannedStage, cluster: Cluster) -> tuple[int, ...]:
+    """Jobs that are submitted for each leg of the stage, one after the other: one, unless it is longer than its limit
+    and Slurm may queue nothing again."""
+    return tuple(
+        1 if cluster.slurm.requeue or starts == 1 else starts + cluster.slurm.spare_jobs
+        for starts in _starts(stage, cluster)
+    )
+
+
+def _starts(stage: PlannedStage, cluster: Cluster) -> Sequence[int]:
+    """Of each leg: its job is ended at its limit, less the warning, and goes on where it was."""
     usable_s = 60 * limit_min(stage, cluster) - cluster.slurm.warning_s
-    return max(1, ceil(stage.wall_s / usable_s)) if usable_s > 0 else 1
+    return [max(1, ceil(leg_s / usable_s)) if usable_s > 0 else 1 for leg_s in _leg_seconds(stage)]
 
 
-def chain(stage: PlannedStage, cluster: Cluster) -> int:
-    """Jobs that are submitted for the stage, one after the other: one, unless it is longer than its limit and Slurm may
-    queue nothing again."""
-    starts = segments(stage, cluster)
-    return 1 if cluster.slurm.requeue or starts == 1 else starts + cluster.slurm.spare_jobs
+def _leg_seconds(stage: PlannedStage) -> Sequence[float]:
+    """The stage's time, shared out among its legs as their steps take it."""
+    if len(stage.legs) == 1:
+        return [stage.wall_s]
+    phases = phases_of(stage.work)
+    ranks = [stage.placement.ranks_at(phase.global_batch_size) for phase in phases]
+    step_s = stage.cost.step_s or [phase.flops_per_step / count for phase, count in zip(phases, ranks, strict=True)]
+    spent = [phase.steps * seconds for phase, seconds in zip(phases, step_s, strict=True)]
+    legs = groupby(zip(ranks, spent, strict=True), key=lambda one: one[0])
+    return [stage.wall_s * sum(seconds for _, seconds in leg) / sum(spent) for _, leg in legs]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -419,7 +445,7 @@ def _stage_json(stage: PlannedStage, cluster: Cluster) -> dict[str, Any]:
             {
                 "name": phase.name,
                 "global_batch": phase.global_batch_size,
-                "ranks": ranks_at(stage.placement, phase.global_batch_size),
+                "ranks": stage.placement.ranks_at(phase.global_batch_size),
                 "steps": phase.steps,
                 "tokens": phase.tokens,
                 "flops_per_step": phase.flops_per_step,
@@ -444,7 +470,7 @@ def _mfu(phase: PhaseWork | None, stage: PlannedStage, cluster: Cluster, number:
     """Model FLOPs of a step over what its GPUs could do at their 16-bit peak meanwhile; FP8 is measured by it too."""
     if phase is None or not stage.cost.step_s or cluster.gpu is None:
         return None
-    gpus = ranks_at(stage.placement, phase.global_batch_size)
+    gpus = stage.placement.ranks_at(phase.global_batch_size)
     return phase.flops_per_step / (stage.cost.step_s[number] * gpus * cluster.gpu.peak_flops)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from compiler.legs import leg_of
 from compiler.manifest import Manifest
 
 
@@ -15,23 +16,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -P -m runtime", description=__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--rank", type=int)
+    parser.add_argument("--ranks", type=int, help="of this job; those that the stage goes on with where absent")
     parser.add_argument("--attempt", default=f"hand-{os.getpid()}-{time.time_ns()}")
     arguments = parser.parse_args()
-    placement = Manifest.model_validate_json(arguments.manifest.read_bytes()).placement
-    os.environ["OMP_NUM_THREADS"] = str(placement.threads)
-    world_size = placement.layout.world_size
-    if arguments.rank is None and world_size > 1:
-        return _start_all(arguments.manifest, world_size, arguments.attempt)
+    manifest = Manifest.model_validate_json(arguments.manifest.read_bytes())
+    os.environ["OMP_NUM_THREADS"] = str(manifest.placement.threads)
+    ranks = arguments.ranks or leg_of(manifest).ranks
+    if arguments.rank is None and (ranks > 1 or manifest.placement.dp_at_batch):
+        return _start_all(arguments.manifest, manifest, arguments.attempt)
     from runtime.worker import work
 
-    work(arguments.manifest, rank=arguments.rank or 0, world_size=world_size, attempt=arguments.attempt)
+    work(arguments.manifest, rank=arguments.rank or 0, world_size=ranks, attempt=arguments.attempt)
     return 0
 
 
-def _start_all(manifest: Path, world_size: int, attempt: str) -> int:
-    command = [sys.executable, "-P", "-m", "runtime", str(manifest), "--attempt", attempt]
-    ranks = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(world_size)]
-    return max(process.wait() for process in ranks)
+def _start_all(file: Path, manifest: Manifest, attempt: str) -> int:
+    """Leg after leg, each with its own ranks."""
+    while True:
+        leg = leg_of(manifest)
+        command = [sys.executable, "-P", "-m", "runtime", str(file), "--ranks", str(leg.ranks), "--attempt", attempt]
+        ranks = [subprocess.Popen([*command, "--rank", str(rank)]) for rank in range(leg.ranks)]
+        status = max(process.wait() for process in ranks)
+        if status or leg.end is None or leg_of(manifest) == leg:
+            return status
+        attempt += "+"
 
 
 if __name__ == "__main__":

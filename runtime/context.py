@@ -30,8 +30,9 @@ class Context:
 
     @property
     def placement(self) -> Placement:
-        """Layout, micro-batch, threads."""
-        return self.manifest.placement
+        """Layout, micro-batch, threads; as the ranks of this job have them, where the stage goes through several jobs
+        with other ranks."""
+        return self.manifest.placement.with_ranks(self.world_size)
 
     @property
     def share(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from compiler.legs import checkpoint_folder, leg_at, legs_of
 from compiler.schema.training import LearningRate, num_steps
 from compiler.stages.prefer import Prefer
 from compiler.stages.pretrain import Pretrain
@@ -21,6 +22,7 @@ from runtime.engine.loop import Care, HeldOut, StepRecord, train
 from runtime.engine.model import Model
 from runtime.engine.objective import Objective
 from runtime.engine.parallel import Options, World, start
+from runtime.legs import LegDoneError
 from runtime.order import EpochOrder
 from runtime.policy import open_policy
 from runtime.trackers import open_trackers
@@ -120,24 +122,31 @@ def fit(
     *,
     looking_at: HeldOut | None = None,
 ) -> Curve:
-    """Trains the model in place, from the last checkpoint in scratch where there is one. Called on every rank."""
+    """Trains the model in place, from the last checkpoint in scratch where there is one. Called on every rank.
+
+    Raises LegDoneError where other ranks are to go on from there.
+    """
     curve = Curve(ctx, steps.count)
+    legs = legs_of(stage, ctx.manifest.placement)
     with open_trackers(ctx) as track:
 
         def tell(record: StepRecord) -> None:
             curve.record(record)
             track(record.step, {"loss": record.loss, "learning_rate": record.learning_rate, **record.metrics})
 
-        train(
+        trained = train(
             model,
             stage.optimizer,
             num_steps=steps.count,
             learning_rate=steps.learning_rate,
             micro_batches=steps.micro_batches,
             objective=objective,
-            checkpointing=Checkpointing.of(ctx.placement, ctx.scratch / "checkpoints"),
+            checkpointing=Checkpointing.of(ctx.placement, checkpoint_folder(ctx.scratch)),
             care=Care(stage.trouble, curve.history),
             held_out=looking_at,
+            ranks=lambda step: legs[leg_at(legs, step)].ranks,
             on_step=tell,
         )
+    if trained.end < steps.count:
+        raise LegDoneError
     return curve

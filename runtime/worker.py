@@ -22,6 +22,7 @@ from compiler.manifest import Manifest
 from runtime import store
 from runtime.context import Context, Facts
 from runtime.failures import looks_like_the_clusters, told_to_end
+from runtime.legs import LegDoneError, TooEarlyError, hand_over, is_its_turn
 from runtime.shares import ShareDoneError, share_suffix
 
 _PATIENCE_S = 600
@@ -47,7 +48,9 @@ def work(
     `attempt` is a name that all ranks of this attempt share and no other attempt has. With `shard` one share of the
     stage's rows is computed; whoever finds the last share done puts all together and seals. `requeues`: whether Slurm
     may queue this job again. `follows`: whether it is a later job of a chain, which goes on where the one before was
-    ended, and does nothing if that one sealed the artifact, or failed by the recipe's fault (EndedBeforeError).
+    ended, and does nothing if that one sealed the artifact, or failed by the recipe's fault (EndedBeforeError). Where
+    the stage's ranks change as it goes on, it returns when others are to go on, and raises TooEarlyError if they are
+    to go first.
     """
     started = time.time()
     manifest = Manifest.model_validate_json(manifest_file.read_bytes())
@@ -66,6 +69,8 @@ def work(
             _run(manifest, rank, world_size, attempt, started, shard)
     except KeyboardInterrupt:
         append_event(journal, "cancelled", attempt=attempt, rank=rank)
+        raise
+    except TooEarlyError:
         raise
     except BaseException as error:
         if told_to_end(error):
@@ -131,6 +136,8 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
     output = artifact.with_name(artifact.name + ".partial")
     if rank == 0:
         if shard is None:
+            if not _starts(manifest, world_size, attempt):
+                return
             store.partial_folder(artifact)
         (scratch / f"go-{attempt}").touch()
     # On several nodes the ranks find each other as Slurm's script says, on one by a file.
@@ -138,7 +145,12 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
     context = Context(manifest, rank, world_size, output, rendezvous, shard)
     begun = time.time()
     if shard is None:
-        facts: Facts = stage.run(manifest.stage, context)
+        try:
+            facts: Facts = stage.run(manifest.stage, context)
+        except LegDoneError:
+            if rank == 0:
+                hand_over(manifest, attempt)
+            return
         if rank == 0:
             _seal(context, facts, attempt, started, begun)
         return
@@ -158,6 +170,17 @@ def _run(manifest: Manifest, rank: int, world_size: int, attempt: str, started: 
         _seal(context, facts, attempt, started, begun)
 
 
+def _starts(manifest: Manifest, world_size: int, attempt: str) -> bool:
+    """Whether it is these ranks' turn; the others are let go where it is not."""
+    its_turn = False
+    try:
+        its_turn = is_its_turn(manifest, world_size, attempt)
+    finally:
+        if not its_turn:
+            (Path(manifest.scratch) / f"stop-{attempt}").touch()
+    return its_turn
+
+
 def _seal(context: Context, facts: Facts, attempt: str, started: float, begun: float) -> None:
     manifest = context.manifest
     measured = _measured(started, begun, context.world_size, Path(manifest.journal))
@@ -167,12 +190,13 @@ def _seal(context: Context, facts: Facts, attempt: str, started: float, begun: f
 
 
 def _rank_zero_goes_ahead(manifest: Manifest, attempt: str) -> bool:
-    """Waits until rank 0 holds the lock and has made the output folder; False if it found the artifact sealed."""
+    """Waits until rank 0 holds the lock and has made the output folder; False if it found the artifact sealed, or that
+    other ranks are to go on."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         if (Path(manifest.scratch) / f"go-{attempt}").exists():
             return True
-        if store.is_sealed(Path(manifest.output)):
+        if (Path(manifest.scratch) / f"stop-{attempt}").exists() or store.is_sealed(Path(manifest.output)):
             return False
         time.sleep(0.02)
     raise TimeoutError(f"rank 0 of {manifest.label} did not start within {_PATIENCE_S} s")

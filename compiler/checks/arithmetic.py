@@ -101,7 +101,7 @@ def _check_batches(view: View, at: ProgramStage) -> None:
     _check_ramp(view, at)
     for field, batch in _batches(at.stage):
         related = ((field_place(at, field), "the batch"),)
-        dp = at.placement.dp_at_batch.get(str(batch), layout.dp)
+        dp = at.placement.dp_at(batch)
         if batch % dp:
             message = f"dp is {dp}, which does not divide the global batch size, {batch}"
             ramped = str(batch) in at.placement.dp_at_batch

@@ -13,7 +13,7 @@ from compiler.pipeline import compile_graph, compile_plan
 from compiler.plan import Plan, plan_json
 from compiler.review.warnings import warnings
 from compiler.runs.layout import manifest_name
-from compiler.runs.script import job_script
+from compiler.runs.script import job_scripts
 
 _SUFFIXES = {".txt": "text", ".mmd": "mermaid", ".dot": "dot", ".json": "json", ".svg": "svg", ".html": "html"}
 _NEEDS = {"svg": ("igraph",), "html": ("igraph", "bokeh")}
@@ -99,5 +99,5 @@ def _details(plan: Plan, facts: Facts, store: Path) -> Iterator[Detail]:
     slurm = plan.cluster.executor == "slurm"
     for stage in plan.stages:
         by_hand = f"python -P -m runtime {run / manifest_name(stage.label)}"
-        script = job_script(stage, plan, run) if slurm else by_hand
+        script = "\n".join(job_scripts(stage, plan, run)) if slurm else by_hand
         yield detail(facts[stage.label], stage.stage.model_dump(mode="json", exclude_unset=True), script)

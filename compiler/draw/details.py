@@ -35,4 +35,10 @@ def _tiles(fact: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if fact["mfu"]:
         yield "MFU", f"{100 * fact['mfu']:.1f} %", ""
     if fact["segments"] > 1:
-        yield "Jobs", f"{fact['segments']:,}", "for its partition's time limit"
+        ranks = dict.fromkeys(phase["ranks"] for phase in fact["phases"])
+        why = (
+            f"of {', '.join(f'{count:,}' for count in ranks)} ranks"
+            if len(ranks) > 1
+            else "for its partition's time limit"
+        )
+        yield "Jobs", f"{fact['segments']:,}", why

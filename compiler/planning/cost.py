@@ -69,7 +69,7 @@ def gpus_of(work: Work, placement: Placement, cluster: Cluster) -> int:
     """GPUs that the stage holds: its layout's, for each of its shards; none without a model of our own to run."""
     if cluster.gpu is None or not work.flops:
         return 0
-    return max(ranks_at(placement, phase.global_batch_size) for phase in phases_of(work)) * placement.shards
+    return max(placement.ranks_at(phase.global_batch_size) for phase in phases_of(work)) * placement.shards
 
 
 def step_times(
@@ -84,7 +84,7 @@ def step_times(
     if gpu is None or model is None:
         assert cluster.gpu is not None
         return [
-            phase.flops_per_step / (ranks_at(placement, phase.global_batch_size) * cluster.gpu.training_flops)
+            phase.flops_per_step / (placement.ranks_at(phase.global_batch_size) * cluster.gpu.training_flops)
             for phase in phases_of(work)
         ]
     runs = [training_run(phase, stage, work, placement, cluster, model) for phase in phases_of(work)]
@@ -150,7 +150,7 @@ def training_run(
     """A step of this stretch, as the planner's models take it; the cluster's GPU must be one that the planner knows."""
     layout, gpu = placement.layout, _known(cluster)
     assert gpu is not None
-    dp = placement.dp_at_batch.get(str(phase.global_batch_size), layout.dp)
+    dp = placement.dp_at(phase.global_batch_size)
     seq_length = max(1, round(work.row_tokens))
     precision = getattr(stage, "precision", None)
     return Run(
@@ -166,12 +166,6 @@ def training_run(
         sequence_parallel=placement.sequence_parallel,
         software=cluster.software_month,
     )
-
-
-def ranks_at(placement: Placement, batch: int) -> int:
-    """Ranks while the global batch has this size."""
-    layout = placement.layout
-    return layout.world_size // layout.dp * placement.dp_at_batch.get(str(batch), layout.dp)
 
 
 def corrections(inventory: Inventory, cluster: str) -> dict[str, tuple[float, int]]:
@@ -229,7 +223,7 @@ def _on_gpus(work: Work, placement: Placement, cluster: Cluster, steps: Sequence
         for phase, step_s in zip(phases_of(work), steps, strict=True):
             seconds = phase.steps * step_s + start_up
             wall_s += seconds
-            gpu_s += seconds * ranks_at(placement, phase.global_batch_size)
+            gpu_s += seconds * placement.ranks_at(phase.global_batch_size)
     ranks = placement.layout.world_size * placement.shards
     if gpu is not None:
         asked = list(answerings(work, placement, gpu))
@@ -253,10 +247,11 @@ def _on_cores(stage: Stage, work: Work, placement: Placement, cluster: Cluster) 
         start_up = speed.engine_start_up_s if isinstance(stage, Tokenize) else speed.start_up_s
         return _Estimate(start_up + rows_s, 0.0, rests_on)
     ranks = placement.layout.world_size * placement.shards
-    trained = _trained_flops(work)
-    asked = work.flops - trained
-    seconds = speed.engine_start_up_s + trained / (speed.training_flops * ranks) + work.steps * speed.step_s
-    seconds += asked / (speed.generation_flops * ranks)
+    seconds = speed.engine_start_up_s + work.steps * speed.step_s
+    for phase in phases_of(work) if work.trains else ():
+        flops = phase.steps * phase.flops_per_step
+        seconds += flops / (speed.training_flops * placement.ranks_at(phase.global_batch_size) * placement.shards)
+    seconds += (work.flops - _trained_flops(work)) / (speed.generation_flops * ranks)
     for ask in work.asks:
         if ask.model is not None and ask.new_tokens:
             batches = ceil(ask.requests / (placement.rows_at_once * placement.shards))

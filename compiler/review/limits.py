@@ -60,11 +60,13 @@ def _unstartable(stage: PlannedStage, plan: Plan, graph: StageGraph) -> Iterator
 
 def _unplaceable(stage: PlannedStage, at: ProgramStage, cluster: Cluster) -> Iterator[Problem]:
     """What sbatch would take, and Slurm then never start."""
-    ranks, per_node = stage.placement.layout.world_size, cluster.gpus_per_node or 1
-    if stage.cost.gpus and ranks > per_node and ranks % per_node:
-        message = f"takes {ranks} GPUs, which is no whole number of nodes of {per_node}"
-        hint = "choose a layout of one node, or of whole nodes"
-        yield Problem(_span(at, "placement.layout"), f"{at.path}.placement.layout", message, "indivisible", hint)
+    per_node = cluster.gpus_per_node or 1
+    for ranks in dict.fromkeys(leg.ranks for leg in stage.legs):
+        if stage.cost.gpus and ranks > per_node and ranks % per_node:
+            message = f"takes {ranks} GPUs, which is no whole number of nodes of {per_node}"
+            hint = "choose a layout of one node, or of whole nodes"
+            field = "layout" if ranks == stage.placement.layout.world_size else "dp_at_batch"
+            yield Problem(_span(at, f"placement.{field}"), f"{at.path}.placement.{field}", message, "indivisible", hint)
     most = cluster.slurm.max_array_size
     if most is not None and stage.placement.shards >= most:
         message = f"is {stage.placement.shards:,}, but {cluster.name} takes arrays of fewer than {most:,} jobs"

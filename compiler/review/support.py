@@ -80,8 +80,6 @@ def _missing(at: ProgramStage) -> Iterator[str]:
         kind = getattr(piece, "kind", "")
         if not _has(room, kind):
             yield f"{room[:-1]} {kind!r}"
-    if at.placement.dp_at_batch:
-        yield "`dp_at_batch`"
     if at.placement.shards > 1 and not isinstance(stage, Generate | Judge | Tokenize):
         yield f"`shards` of a stage of kind {at.kind}"
 

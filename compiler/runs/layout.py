@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from compiler.legs import Leg, leg_at, steps_done
+from compiler.manifest import Manifest
 from compiler.schema.base import Record
 
 JOBS = "jobs.json"
@@ -20,8 +22,10 @@ class RunJob(Record):
     """The label under which it is computed; its own, unless two stages are the same."""
     needs: tuple[str, ...]
     artifact: str
-    ranks: int
+    legs: tuple[Leg, ...]
+    """More than one where its ranks change as it goes on."""
     cores: int
+    """Of the leg with most ranks."""
     urgency: float
     planned_s: float
     limit_min: int = 0
@@ -30,10 +34,15 @@ class RunJob(Record):
     """On Slurm: so often that may happen."""
     requeues: bool = True
     """On Slurm: whether the job may be queued again."""
-    chain: int = 1
-    """On Slurm: jobs of this stage, one after the other, where none may be queued again."""
+    chain: tuple[int, ...] = (1,)
+    """On Slurm: jobs of each leg, one after the other; more than one where none may be queued again."""
     memory_bytes: int = 0
     """Here: what its ranks hold at their peak; 0 where nobody knows."""
+
+    @property
+    def ranks(self) -> int:
+        """Of the leg that has most."""
+        return max(leg.ranks for leg in self.legs)
 
 
 class RunJobs(Record):
@@ -58,9 +67,18 @@ def manifest_name(label: str) -> str:
     return f"manifests/{label}.json"
 
 
-def script_name(label: str) -> str:
-    """The sbatch script of a stage, relative to the run directory."""
-    return f"jobs/{label}.sh"
+def script_name(label: str, leg: int = 0) -> str:
+    """The sbatch script of a leg of a stage, relative to the run directory. Legs are counted from 0, for people from
+    1."""
+    return f"jobs/{label}.{leg + 1}.sh" if leg else f"jobs/{label}.sh"
+
+
+def leg_now(run: Path, job: RunJob) -> int:
+    """Number of the leg that a stage of this run is at."""
+    if len(job.legs) == 1:
+        return 0
+    manifest = Manifest.model_validate_json((run / manifest_name(job.label)).read_bytes())
+    return leg_at(job.legs, steps_done(Path(manifest.scratch)))
 
 
 def journal_path(run: Path, label: str) -> Path:

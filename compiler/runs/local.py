@@ -17,9 +17,9 @@ from typing import Any
 import submitit
 
 from compiler.job import StageJob
-from compiler.journal import append_event
+from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
-from compiler.runs.layout import RunJob, RunJobs, journal_path, log_folder, manifest_name, read_jobs
+from compiler.runs.layout import RunJob, RunJobs, journal_path, leg_now, log_folder, manifest_name, read_jobs
 
 _POLL_S = 0.05
 _NO_TIME_LIMIT_MIN = 60 * 24 * 30
@@ -35,7 +35,7 @@ class Change:
 
     job: RunJob
     what: str
-    """`submitted`, `sealed` or `ended` (without sealing)."""
+    """`submitted`, `sealed`, `handed over` (to other ranks) or `ended` (without sealing)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def run_locally(run: Path, *, watch: Callable[[Change | None], None]) -> Outcome
 
 
 def _launch(run: Path, jobs: RunJobs, watch: Callable[[Change | None], None]) -> Outcome:
-    waiting = {job.label: job for job in jobs.jobs if job.action == "run" and not _sealed(job)}
+    wanted = {job.label: job for job in jobs.jobs if job.action == "run" and not _sealed(job)}
+    waiting = {label: _as_it_goes_on(run, job) for label, job in wanted.items()}
     unfinished = set(waiting)
     running: dict[str, tuple[RunJob, submitit.Job[None]]] = {}
     sealed: list[str] = []
@@ -80,6 +81,9 @@ def _launch(run: Path, jobs: RunJobs, watch: Callable[[Change | None], None]) ->
                     unfinished.discard(label)
                     sealed.append(label)
                     watch(Change(job, "sealed"))
+                elif _handed_over(run, job):
+                    waiting[label] = _as_it_goes_on(run, wanted[label])
+                    watch(Change(job, "handed over"))
                 else:
                     failed.append(label)
                     watch(Change(job, "ended"))
@@ -127,6 +131,24 @@ def _submit(run: Path, job: RunJob) -> "submitit.Job[None]":
         journal_path(run, job.label), "queued", job_id=str(handle.job_id), attempt=attempt, host=platform.node()
     )
     return handle
+
+
+def _as_it_goes_on(run: Path, job: RunJob) -> RunJob:
+    """The job with what the leg takes that its stage is at."""
+    if len(job.legs) == 1:
+        return job
+    leg = job.legs[leg_now(run, job)]
+    taken = {"cores": job.cores * leg.ranks // job.ranks, "memory_bytes": job.memory_bytes * leg.ranks // job.ranks}
+    return job.model_copy(update={"legs": (leg,), **taken})
+
+
+def _handed_over(run: Path, job: RunJob) -> bool:
+    """Whether the job that was submitted last has ended so that other ranks may go on."""
+    last = ""
+    for event in read_events(journal_path(run, job.label)):
+        if event["event"] in ("queued", "handed_over"):
+            last = event["event"]
+    return last == "handed_over"
 
 
 def _sealed(job: RunJob) -> bool:

@@ -55,7 +55,8 @@ def state_json(status: RunStatus, now: float) -> dict[str, Any]:
 def _details(run: Path, told: Mapping[str, Any]) -> Iterator[Detail]:
     """Of each stage, in the plan's order; one that is reused has no manifest in this run."""
     for fact in told["stages"]:
-        manifest, script = run / manifest_name(fact["name"]), run / script_name(fact["name"])
+        manifest, legs = run / manifest_name(fact["name"]), range(max(1, len(fact["phases"])))
+        scripts = [file for leg in legs if (file := run / script_name(fact["name"], leg)).is_file()]
         fields = json.loads(manifest.read_bytes())["stage"] if manifest.is_file() else None
         by_hand = f"python -P -m runtime {manifest.resolve()}" if fields else ""
-        yield detail(fact, fields, script.read_text(encoding="utf-8") if script.is_file() else by_hand)
+        yield detail(fact, fields, "\n".join(file.read_text(encoding="utf-8") for file in scripts) or by_hand)

@@ -21,8 +21,15 @@ not be queued again. Python listens as soon as submitit runs."""
 _SUBMITIT = ("-u", "-m", "submitit.core._submit")
 
 
-def job_script(stage: PlannedStage, plan: Plan, run: Path) -> str:
-    """The text of the sbatch file; `run` is absolute. Dependencies stand on sbatch's command line: they are job ids."""
+def job_scripts(stage: PlannedStage, plan: Plan, run: Path) -> tuple[str, ...]:
+    """The texts of the sbatch files, one for each leg of the stage; `run` is absolute.
+
+    Dependencies stand on sbatch's command line: they are job ids.
+    """
+    return tuple(_job_script(stage, leg.ranks, plan, run) for leg in stage.legs)
+
+
+def _job_script(stage: PlannedStage, ranks: int, plan: Plan, run: Path) -> str:
     cluster, slurm = plan.cluster, plan.cluster.slurm
     logs = log_folder(run, stage.label)
     threads = stage.placement.threads
@@ -37,7 +44,7 @@ def job_script(stage: PlannedStage, plan: Plan, run: Path) -> str:
         "jobs/sbatch.sh.j2",
         name=job_name(stage.label, run.name),
         requeue="requeue" if slurm.requeue else "no-requeue",
-        flags=list(_flags(stage, cluster)),
+        flags=list(_flags(stage, ranks, cluster)),
         logs=str(logs),
         logs_quoted=shlex.quote(str(logs)),
         # As submitit calls the files of a job: an element of an array has two numbers.
@@ -85,15 +92,10 @@ def _server_flags(start: ServerStart, stage: PlannedStage, cluster: Cluster) -> 
     yield from _common_flags(start.partition or stage.placement.partition, stage, cluster)
 
 
-def nodes_of(stage: PlannedStage, cluster: Cluster) -> int:
-    """Nodes that the stage's ranks take."""
-    ranks = stage.placement.layout.world_size
-    return -(-ranks // cluster.gpus_per_node) if stage.cost.gpus and cluster.gpus_per_node else 1
-
-
-def _flags(stage: PlannedStage, cluster: Cluster) -> Iterator[str]:
-    slurm, nodes = cluster.slurm, nodes_of(stage, cluster)
-    per_node = stage.placement.layout.world_size // nodes
+def _flags(stage: PlannedStage, ranks: int, cluster: Cluster) -> Iterator[str]:
+    slurm = cluster.slurm
+    nodes = -(-ranks // cluster.gpus_per_node) if stage.cost.gpus and cluster.gpus_per_node else 1
+    per_node = ranks // nodes
     yield f"--nodes={nodes}"
     yield f"--ntasks-per-node={per_node}"
     yield f"--cpus-per-task={stage.placement.threads}"

@@ -20,6 +20,8 @@ class Series:
     """Of every submission of this stage."""
     told: float
     """Unix time of the last word."""
+    first_leg: int = 0
+    """Of the stage, that its first job makes."""
 
     def found(self, queue: Queue, name: str) -> Sequence[QueuedJob]:
         """Those of them that Slurm knows, in their order. `name`: of the first of them."""
@@ -31,17 +33,17 @@ def last_series(events: Sequence[Mapping[str, Any]]) -> Series:
     """Of a stage's events."""
     job_ids: list[str] = []
     known: set[str] = set()
-    cut_short, told = False, 0.0
+    cut_short, told, first_leg = False, 0.0, 0
     for event in events:
         if event["event"] == "submitting":
             cut_short, told = True, event["time"]
             if event.get("number", 1) == 1:
-                job_ids = []
+                job_ids, first_leg = [], event.get("leg", 0)
         elif event["event"] == "queued":
             cut_short, told = False, event["time"]
             job_ids.append(str(event.get("job_id")))
             known.add(job_ids[-1])
-    return Series(tuple(job_ids), cut_short, frozenset(known), told)
+    return Series(tuple(job_ids), cut_short, frozenset(known), told, first_leg)
 
 
 def at_work(jobs: Sequence[QueuedJob]) -> QueuedJob | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import submitit
 from submitit.core.utils import DelayedSubmission
@@ -20,7 +20,16 @@ from submitit.core.utils import DelayedSubmission
 from compiler.job import StageJob, job_name
 from compiler.journal import append_event, read_events
 from compiler.manifest import Manifest
-from compiler.runs.layout import RunJob, RunJobs, journal_path, log_folder, manifest_name, read_jobs, script_name
+from compiler.runs.layout import (
+    RunJob,
+    RunJobs,
+    journal_path,
+    leg_now,
+    log_folder,
+    manifest_name,
+    read_jobs,
+    script_name,
+)
 from compiler.runs.local import AlreadyRunningError
 from compiler.runs.queue import Queue, QueuedJob
 from compiler.runs.series import forgotten, last_series
@@ -60,12 +69,13 @@ def submit_missing(run: Path) -> Submitted:
             series = _alive_series(run, job, queue)
             if series and not new.keys().isdisjoint(job.needs):
                 # They wait for a job that has failed; Slurm takes some seconds to see that they never will start.
-                _scancel(series)
+                _scancel([one.job_id for one in _jobs(run, job, queue) if one.alive])
                 series = []
             last = series[-1] if series else ""
-            for number in range(len(series) + 1, job.chain + 1):
-                last = _submit(run, job, number, after, last, lock)
-            (alive if len(series) == job.chain else new)[job.label] = last
+            legs = _legs_to_submit(run, job, begun=bool(series))
+            for number, leg in list(enumerate(legs, start=1))[len(series) :]:
+                last = _submit(run, job, _Link(number, leg), after, last, lock)
+            (alive if len(series) == len(legs) else new)[job.label] = last
     return Submitted(new, alive)
 
 
@@ -116,7 +126,22 @@ def _jobs(run: Path, job: RunJob, queue: Queue) -> Sequence[QueuedJob]:
 def _alive_series(run: Path, job: RunJob, queue: Queue) -> list[str]:
     """Ids of the stage's last submission, ended ones of its chain included; none unless one of them is alive."""
     found = _jobs(run, job, queue)
-    return [one.job_id for one in found] if any(one.alive for one in found) else []
+    return list(last_series(_events(run, job)).job_ids) if any(one.alive for one in found) else []
+
+
+class _Link(NamedTuple):
+    """One job of a stage's chain."""
+
+    number: int
+    """From 1 on."""
+    leg: int
+    """From 0 on."""
+
+
+def _legs_to_submit(run: Path, job: RunJob, *, begun: bool) -> Sequence[int]:
+    """The leg of each job of the chain that was begun, or of one that goes on where the stage is."""
+    first = last_series(_events(run, job)).first_leg if begun else leg_now(run, job)
+    return [leg for leg in range(first, len(job.legs)) for _ in range(job.chain[leg])]
 
 
 def _release(run: Path, jobs: RunJobs, queue: Queue) -> None:
@@ -129,7 +154,7 @@ def _release(run: Path, jobs: RunJobs, queue: Queue) -> None:
         subprocess.run(["scontrol", "release", ",".join(held)], check=False, capture_output=True)
 
 
-def _submit(run: Path, job: RunJob, number: int, after: list[str], before: str, lock: int) -> str:
+def _submit(run: Path, job: RunJob, link: _Link, after: list[str], before: str, lock: int) -> str:
     """Submits one job of the stage, after those of the stages that it needs and, in a chain, the one before."""
     manifest = Manifest.model_validate_json((run / manifest_name(job.label)).read_bytes())
     folder = log_folder(run, job.label)
@@ -137,11 +162,11 @@ def _submit(run: Path, job: RunJob, number: int, after: list[str], before: str, 
     stage = StageJob(str(run / manifest_name(job.label)), manifest.placement.threads, "", job.requeues)
     limit_min = job.limit_min or _NO_LIMIT_MIN
     _pickle(stage, folder, limit_min, job.max_timeouts)
-    options = list(_options(run, job, number, after, before))
-    executor = _ScriptExecutor(folder, run / script_name(job.label), options, lock, job.max_timeouts)
+    options = list(_options(run, job, link.number, after, before))
+    executor = _ScriptExecutor(folder, run / script_name(job.label, link.leg), options, lock, job.max_timeouts)
     # submitit's own pickle, which takes the place of ours, must say the same of limits.
-    executor.update_parameters(nodes=1, ntasks_per_node=job.ranks, time=limit_min)
-    append_event(journal_path(run, job.label), "submitting", number=number)
+    executor.update_parameters(nodes=1, ntasks_per_node=job.legs[link.leg].ranks, time=limit_min)
+    append_event(journal_path(run, job.label), "submitting", number=link.number, leg=link.leg)
     job_id = str(executor.submit(stage).job_id)
     append_event(journal_path(run, job.label), "queued", job_id=job_id)
     return job_id

@@ -117,6 +117,9 @@ def _reconciled(told: StageStatus, job: RunJob, series: Series, queue: Queue, ru
             return told
         case _ if found.state == "CANCELLED" or found.reason == "DependencyNeverSatisfied":
             return replace(told, state="cancelled", message="cancelled")
+        case _ if told.state == "queued" and told.attempts and told.message:
+            word = f"no job of it is left that {told.message}: `rung resume` submits it"
+            return replace(told, state="failed", message=word)
         case _ if told.state == "queued" and told.attempts and not job.requeues:
             word = "ended by its time limit or a preemption, and nothing is queued again here: `rung resume` goes on"
             return replace(told, state="failed", message=word)
@@ -175,9 +178,10 @@ def _read_journal(job: RunJob, events: Sequence[dict[str, Any]]) -> StageStatus:
         return StageStatus(job.label, job.kind, "queued" if requeued else "waiting", **common)
     if last.get("event") == "cancelled" and last.get("job_id"):
         return StageStatus(job.label, job.kind, "cancelled", ended=last["time"], message=last["error"], **common)
-    if last.get("event") == "queued":
-        alive = _alive(last.get("host"), last.get("job_id"))
-        return StageStatus(job.label, job.kind, "queued" if alive else "waiting", **common)
+    if last.get("event") == "queued" or (last.get("event") == "handed_over" and queued):
+        alive = _alive(queued[-1].get("host"), queued[-1].get("job_id"))
+        message = f"goes on with {last['ranks']} rank{'s' * (last['ranks'] > 1)}" if "ranks" in last else ""
+        return StageStatus(job.label, job.kind, "queued" if alive else "waiting", message=message, **common)
     if failed:
         return StageStatus(job.label, job.kind, "failed", ended=failed[0]["time"], message=failed[0]["error"], **common)
     if in_attempt:

@@ -72,6 +72,14 @@ class Pretrain(Grown, Stage):
     evaluation: OnTokens | None = None
     """Rows that are looked at now and then, and never learnt."""
 
+    def batches(self) -> tuple[tuple[int, int], ...]:
+        """(global batch size, optimizer steps) of each ramp entry, in the order of their steps."""
+        return tuple(
+            (ramp.global_batch_size, count)
+            for phase in self.phases
+            for ramp, count in zip(phase.batch_ramp, phase.steps(self.seq_length), strict=True)
+        )
+
     def schedules(self) -> tuple[Schedule, ...]:
         """The learning rate's schedules, in the order of their steps."""
         found: list[Schedule] = []

@@ -142,13 +142,21 @@ def _row(stage: PlannedStage, plan: Plan) -> Row:
         "tokens": count(work.tokens or work.served_tokens),
         "steps": count(work.steps),
         "batch": count(work.global_batch_size),
-        "ranks": str(stage.placement.layout.world_size) if stage.parameters and not gpus else "",
+        "ranks": _at_its_legs(stage) if stage.parameters and not gpus else "",
         "GB": f"{stage.memory.total / 1e9:.0f}" if stage.memory else "",
         "why": stage.reason,
     }
+    if stage.cost.gpus and len(stage.legs) > 1:
+        cells["GPUs"] = _at_its_legs(stage)
     if runs and parts > 1:
         cells["time"] += f" in {parts} jobs"
     return Row(tuple(cells[column.name] for column in _COLUMNS), runs)
+
+
+def _at_its_legs(stage: PlannedStage) -> str:
+    """Ranks, or the fewest and the most that it has as it goes on."""
+    ranks = [leg.ranks for leg in stage.legs]
+    return f"{min(ranks):,}-{max(ranks):,}" if len(ranks) > 1 else f"{ranks[0]}"
 
 
 def _folded_row(frame: Frame, stages: Sequence[PlannedStage], plan: Plan) -> Row:

@@ -76,6 +76,8 @@ class _PlainView(_Progress):
             self._say(f"  {change.job.label}: started ({change.job.kind})")
         elif change.what == "sealed":
             self._say(f"[{self.done}/{self.total}] {change.job.label}: sealed{took}")
+        elif change.what == "handed over":
+            self._say(f"  {change.job.label}: other ranks go on{took and f' after{took[3:]}'}")
         else:
             self._say(f"  {change.job.label}: FAILED{took}: {self.status(change.job.label).message}")
 

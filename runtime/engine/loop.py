@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -63,6 +63,15 @@ class Care:
     """(loss, whether the step was lost) of each step before this one"""
 
 
+class Trained(NamedTuple):
+    """The steps that one call of `train` made."""
+
+    first: int
+    """0, or where it resumed"""
+    end: int
+    """Steps that are done now: all that were asked for, unless other ranks are to make the next one."""
+
+
 LOST, HELD_OUT = "lost", "held_out_"
 """Metrics: 1 where a step's update was not made, where that may happen; and what begins those of rows held out."""
 
@@ -78,14 +87,19 @@ def train(
     checkpointing: Checkpointing | None = None,
     care: Care = Care(),
     held_out: HeldOut | None = None,
+    ranks: Callable[[int], int] | None = None,
     on_step: Callable[[StepRecord], None] = lambda record: None,
-) -> int:
-    """Trains in place up to `num_steps` optimizer steps; returns the step that it began at (0, or where it resumed).
+) -> Trained:
+    """Trains in place up to `num_steps` optimizer steps.
 
     `micro_batches(step)` are this data-parallel rank's; it must depend on the step only, and give every rank the same
     number. Killed at any moment and called again with the same arguments and a model built with the same seed, it
-    resumes from the last complete checkpoint and ends with the same bits. `on_step` is called on every rank, and
-    again for steps that are done again, or lost. The seconds of a step leave out what is held out.
+    resumes from the last complete checkpoint and ends with the same bits. `ranks(step)` is the number of ranks that
+    must make a step: before the first that others must make a checkpoint is left for them, and training ends there.
+    `on_step` is called on every rank, and again for steps that are done again, or lost. The seconds of a step leave
+    out what is held out.
+
+    Raises ValueError where this job has not the ranks for the step that it would begin with.
     """
     state = trainable(model, optimizer)
     for chunk in state.chunks:
@@ -93,10 +107,15 @@ def train(
     checkpoints = Checkpoints(checkpointing)
     newest = checkpoints.newest()
     begin = 0 if newest is None else load_training(state, newest)
+    _refuse_other_ranks(begin, ranks)
     step_function = _StepFunction(state, objective)
     watch = Watch(care.policy, care.history(begin))
     since_kept: list[StepRecord] = []
+    end = begin
     for step in range(begin, num_steps):
+        if ranks is not None and ranks(step) != dist.get_world_size():
+            checkpoints.leave(state, num_done=step)
+            break
         began = time.perf_counter()
         record = step_function(step, micro_batches(step), learning_rate(step))
         verdict = watch.judge(step, record.loss, record.grad_norm)
@@ -115,9 +134,18 @@ def train(
         since_kept = [*since_kept, record] if _may_rewind(care.policy) else []
         if checkpoints.after(state, num_done=step + 1):
             since_kept = []
+        end = step + 1
     checkpoints.settle()
     _release(state)
-    return begin
+    return Trained(begin, end)
+
+
+def _refuse_other_ranks(step: int, ranks: Callable[[int], int] | None) -> None:
+    if ranks is not None and ranks(step) != dist.get_world_size():
+        raise ValueError(
+            f"step {step} is for a number of ranks of {ranks(step)}, and this job has {dist.get_world_size()}: "
+            "see `dp_at_batch` of the stage's placement"
+        )
 
 
 def _may_rewind(policy: Trouble | None) -> bool:

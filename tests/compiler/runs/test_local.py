@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from compiler.legs import Leg
 from compiler.runs.layout import JOBS, RunJob, RunJobs
 from compiler.runs.local import AlreadyRunningError, _sole_launcher, _startable, run_locally
 
@@ -11,7 +12,7 @@ from compiler.runs.local import AlreadyRunningError, _sole_launcher, _startable,
 def job(label: str, *needs: str, cores: int = 1, urgency: float = 1.0, gigabytes: float = 0) -> RunJob:
     return RunJob(
         label=label, kind="sft", action="run", reason="", same_as=label, needs=needs, artifact=f"/none/{label}",
-        ranks=cores, cores=cores, urgency=urgency, planned_s=1.0, memory_bytes=round(gigabytes * 1e9),
+        legs=(Leg(ranks=cores),), cores=cores, urgency=urgency, planned_s=1.0, memory_bytes=round(gigabytes * 1e9),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from compiler.job import job_name
 from compiler.journal import append_event
+from compiler.legs import Leg
 from compiler.runs.layout import JOBS, RunJob, RunJobs, journal_path
 from compiler.runs.queue import Queue, QueuedJob
 from compiler.runs.status import StageStatus, read_status
@@ -25,7 +26,7 @@ def job(run: Path, label: str, *needs: str, action: Any = "run", same_as: str = 
         same_as=same_as or label,
         needs=needs,
         artifact=str(run / "store" / (same_as or label)),
-        ranks=1,
+        legs=(Leg(ranks=1),),
         cores=1,
         urgency=1.0,
         planned_s=1.0,

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from compiler.schema.model import Precision
 from runtime.engine.batch import Batch, collate_whole
 from runtime.engine.checkpoint import load_weights, save_weights
 from runtime.engine.keeping import Checkpointing
-from runtime.engine.loop import StepRecord, train
+from runtime.engine.loop import StepRecord, Trained, train
 from runtime.engine.model import Model, Regression
 from runtime.engine.objective import LossOutput, next_token
 from runtime.engine.trouble import TrainingDivergedError
@@ -221,3 +222,32 @@ def test_killed_without_warning_it_resumes_to_the_same_bytes(tmp_path: Path) -> 
     assert 0 < rest[0].step < 40
     save_weights(resumed, tmp_path / "resumed")
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "resumed")
+
+
+def test_before_a_step_that_other_ranks_must_make_a_checkpoint_is_left_for_them(tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def go_on(ranks: Callable[[int], int], every: int) -> Trained:
+        steps.clear()
+        return train(
+            make(),
+            ADAM,
+            num_steps=NUM_STEPS,
+            learning_rate=lambda step: 1e-3,
+            micro_batches=batches,
+            objective=next_token,
+            checkpointing=Checkpointing(tmp_path, every=every),
+            ranks=ranks,
+            on_step=lambda record: steps.append(record.step),
+        )
+
+    assert go_on(lambda step: 1 if step < 3 else 2, every=0) == (0, 3)
+    assert steps == [0, 1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000003"]
+    with pytest.raises(ValueError, match="step 3 is for a number of ranks of 2, and this job has 1"):
+        go_on(lambda step: 1 if step < 3 else 2, every=0)
+    assert steps == [], "no step is made by the wrong ranks"
+    # What is due anyway is not written twice.
+    assert go_on(lambda step: 1 if step < 4 else 2, every=4) == (3, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000004"]
+    assert go_on(lambda step: 1, every=4) == (4, NUM_STEPS)
