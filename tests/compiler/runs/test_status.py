@@ -253,3 +253,35 @@ def test_a_job_that_slurm_holds_since_it_could_not_be_started_has_failed_and_blo
     assert found["base"].state == "failed" and "rung resume" in found["base"].message
     assert (found["sft"].state, found["sft"].message) == ("blocked", "needs base")
     assert read_status(run, queue).state == "failed"
+
+
+def test_a_stage_that_other_ranks_go_on_with_waits_for_them_where_nobody_is_left_to_start_them(run: Path) -> None:
+    launched = subprocess.Popen([sys.executable, "-c", "pass"])
+    launched.wait()
+    tell(run, "base", "queued", job_id=str(launched.pid))
+    tell(run, "base", "started", pid=launched.pid)
+    tell(run, "base", "handed_over", attempt="a", step=9, ranks=2)
+    base = next(stage for stage in read_status(run).stages if stage.name == "base")
+    assert (base.state, base.message) == ("waiting", "goes on with 2 ranks")
+    assert read_status(run).state == "waiting"
+
+
+def test_between_two_jobs_of_different_sizes_a_stage_is_queued_and_after_the_last_one_failed(run: Path) -> None:
+    name = job_name("base", run.name)
+    for number, job_id in enumerate(("7", "8"), start=1):
+        append_event(journal_path(run, "base"), "submitting", number=number, leg=number - 1)
+        append_event(journal_path(run, "base"), "queued", job_id=job_id)
+    append_event(journal_path(run, "base"), "started", attempt="slurm-7-0", pid=1, host="elsewhere")
+    append_event(journal_path(run, "base"), "handed_over", attempt="slurm-7-0", step=9, ranks=2)
+
+    def seen(first: str, second: str, reason: str = "") -> StageStatus:
+        jobs = [QueuedJob("7", name, first, ""), QueuedJob("8", f"{name}#2", second, reason)]
+        status = read_status(run, Queue({job.job_id: job for job in jobs}))
+        return next(stage for stage in status.stages if stage.name == "base")
+
+    waits = seen("COMPLETED", "PENDING", "Resources")
+    assert (waits.state, waits.job_id, waits.message) == ("queued", "8", "start 2: waits for free nodes (Resources)")
+    assert seen("COMPLETED", "RUNNING").state == "running"
+    stuck = seen("FAILED", "FAILED")
+    assert stuck.state == "failed"
+    assert stuck.message == "no job of it is left that goes on with 2 ranks: `rung resume` submits it"
