@@ -20,6 +20,8 @@ class Series:
     """Of every submission of this stage."""
     told: float
     """Unix time of the last word."""
+    after: frozenset[str] = frozenset()
+    """Ids of jobs of the stages that this one needs: those that its jobs wait for."""
     first_leg: int = 0
     """Of the stage, that its first job makes."""
 
@@ -33,17 +35,18 @@ def last_series(events: Sequence[Mapping[str, Any]]) -> Series:
     """Of a stage's events."""
     job_ids: list[str] = []
     known: set[str] = set()
+    after: frozenset[str] = frozenset()
     cut_short, told, first_leg = False, 0.0, 0
     for event in events:
         if event["event"] == "submitting":
-            cut_short, told = True, event["time"]
+            cut_short, told, after = True, event["time"], frozenset(event.get("after", ()))
             if event.get("number", 1) == 1:
                 job_ids, first_leg = [], event.get("leg", 0)
         elif event["event"] == "queued":
             cut_short, told = False, event["time"]
             job_ids.append(str(event.get("job_id")))
             known.add(job_ids[-1])
-    return Series(tuple(job_ids), cut_short, frozenset(known), told, first_leg)
+    return Series(tuple(job_ids), cut_short, frozenset(known), told, after, first_leg)
 
 
 def at_work(jobs: Sequence[QueuedJob]) -> QueuedJob | None:

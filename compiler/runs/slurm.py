@@ -67,7 +67,7 @@ def submit_missing(run: Path) -> Submitted:
                 continue
             after = [ids[need] for need in job.needs for ids in (new, alive) if need in ids]
             series = _alive_series(run, job, queue)
-            if series and not new.keys().isdisjoint(job.needs):
+            if series and not last_series(_events(run, job)).after.issuperset(after):
                 # They wait for a job that has failed; Slurm takes some seconds to see that they never will start.
                 _scancel([one.job_id for one in _jobs(run, job, queue) if one.alive])
                 series = []
@@ -166,7 +166,7 @@ def _submit(run: Path, job: RunJob, link: _Link, after: list[str], before: str, 
     executor = _ScriptExecutor(folder, run / script_name(job.label, link.leg), options, lock, job.max_timeouts)
     # submitit's own pickle, which takes the place of ours, must say the same of limits.
     executor.update_parameters(nodes=1, ntasks_per_node=job.legs[link.leg].ranks, time=limit_min)
-    append_event(journal_path(run, job.label), "submitting", number=link.number, leg=link.leg)
+    append_event(journal_path(run, job.label), "submitting", number=link.number, leg=link.leg, after=after)
     job_id = str(executor.submit(stage).job_id)
     append_event(journal_path(run, job.label), "queued", job_id=job_id)
     return job_id
