@@ -106,6 +106,8 @@ class Bar:
     x: float
     y: float
     width: float
+    planned: float
+    """Width of what was planned, within the chart; 0 where nothing was."""
     group: str
     """training, sampling or data"""
     label: str
@@ -354,6 +356,7 @@ def _bar(bar: Mapping[str, Any], over: _Scale, y: float) -> Bar:
     x = over(bar["start_s"])
     width = max(1.5, round(over(bar["start_s"] + bar["wall_s"]) - x, 2))
     label = bar["label"] if len(bar["label"]) * _LETTER + 6 < width else ""
-    planned = f", planned {duration(bar['planned_s'])}" if bar["planned_s"] else ""
-    tip = f"{bar['label']} ({bar['kind']}): {duration(bar['wall_s'])}{planned}, from {duration(bar['start_s'])}"
-    return Bar(x, y, width, _GROUPS.get(bar["kind"], "data"), label, tip)
+    told = f", planned {duration(bar['planned_s'])}" if bar["planned_s"] else ""
+    tip = f"{bar['label']} ({bar['kind']}): {duration(bar['wall_s'])}{told}, from {duration(bar['start_s'])}"
+    planned = round(min(over(bar["start_s"] + bar["planned_s"]), over.end) - x, 2) if bar["planned_s"] else 0.0
+    return Bar(x, y, width, planned, _GROUPS.get(bar["kind"], "data"), label, tip)

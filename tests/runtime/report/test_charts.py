@@ -1,6 +1,6 @@
 import pytest
 
-from runtime.report.charts import lanes_of, nice_ticks, time_ticks
+from runtime.report.charts import lanes_of, nice_ticks, run_chart, time_ticks
 from runtime.report.curves import thin
 from runtime.report.samples import choose
 from runtime.report.words import compact, duration, scientific, signed
@@ -43,6 +43,24 @@ def test_a_long_curve_is_thinned_without_losing_a_step() -> None:
 
 def test_a_loss_that_diverged_leaves_a_gap_not_a_crash() -> None:
     assert [point["step"] for point in thin([1.0, float("nan"), float("inf"), 2.0])] == [0, 3]
+
+
+def test_below_a_stages_bar_a_line_is_as_long_as_was_planned_and_stays_in_the_chart() -> None:
+    times = {
+        "half": (0.0, 50.0, 25.0),
+        "twice": (50.0, 10.0, 20.0),
+        "unplanned": (60.0, 20.0, None),
+        "over": (80, 20, 90),
+    }
+    bars = [
+        {"label": label, "kind": "sft", "start_s": start, "wall_s": wall, "planned_s": planned}
+        for label, (start, wall, planned) in times.items()
+    ]
+    half, twice, unplanned, over = run_chart({"elapsed_s": 100.0, "bars": bars}).bars
+    assert half.planned == pytest.approx(half.width / 2, abs=0.01)
+    assert twice.planned == pytest.approx(2 * twice.width, abs=0.02)
+    assert unplanned.planned == 0
+    assert over.planned == over.width  # of which the chart has room for no more
 
 
 def test_stages_that_ran_at_once_take_lanes_and_free_them() -> None:
