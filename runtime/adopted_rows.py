@@ -197,6 +197,8 @@ class Partners:
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, bool], deque[str]] = {}
+        self.empty = 0
+        """Answers of no words, which nobody can compare."""
 
     @property
     def alone(self) -> int:
@@ -205,7 +207,11 @@ class Partners:
 
     def pair(self, of: "_Fields") -> PreferenceRow | None:
         """The pair that this answer completes; None if it has to wait."""
-        messages, said, good = of.messages(last="user"), of.text("response"), of.truth("good")
+        messages, good = of.messages(last="user"), of.truth("good")
+        if not str(of.need("response")).strip():
+            self.empty += 1
+            return None
+        said = of.text("response")
         prompt = messages_id(messages)
         others = self._waiting.get((prompt, not good))
         if not others:

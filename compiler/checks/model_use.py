@@ -11,7 +11,7 @@ from compiler.schema.generators import (
     TwoTurn,
     Writing,
 )
-from compiler.schema.judges import LLMGrade, LLMJudge, RewardModelJudge
+from compiler.schema.judges import GroundTruth
 from compiler.stages import Stage
 from compiler.stages.code import Code
 from compiler.stages.dialogues import Dialogues
@@ -41,8 +41,8 @@ def model_label(label: str, stage: Stage) -> str:
             return stage.policy
         case Code():
             return stage.coder
-        case Judge(judge=RewardModelJudge() | LLMJudge() | LLMGrade() as judge) | Examine(judge=judge):
-            return judge.model
+        case Judge(judge=judge) | Examine(judge=judge):
+            return "" if isinstance(judge, GroundTruth) else judge.model
         case Prompts(generator=SelfPrompted() as generator):
             return generator.policy
         case Prompts(generator=generator) if isinstance(generator, _ASKING):

@@ -10,7 +10,7 @@ from compiler.commands.mistakes import UserError
 from compiler.commands.past_runs import named_run
 from compiler.runs.layout import read_jobs
 from compiler.terminal.console import console
-from compiler.terminal.tables import claims_text, ladder_table
+from compiler.terminal.tables import claims_text, judges_table, ladder_table
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,12 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_report(screen: Console, run: Path) -> None:
-    """The ladder, the claims, and where the whole report lies, of each report that is sealed."""
+    """The ladder, the claims, the judges, and where the whole report lies, of each report that is sealed."""
     for folder in filter(_is_sealed, _reports(run)):
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         screen.print()
-        screen.print(ladder_table(report))
-        screen.print(claims_text(report))
+        if report["rows"]:
+            screen.print(ladder_table(report))
+            screen.print(claims_text(report))
+        if report["data"].get("examinations"):
+            screen.print(judges_table(report))
         screen.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 

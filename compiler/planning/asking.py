@@ -9,7 +9,7 @@ from typing import Protocol
 
 from compiler.schema.generators import ClosedQA, InstructionFollowing, SelfPrompted, TwoTurn
 from compiler.schema.judges import Judge as JudgeSpec
-from compiler.schema.judges import LLMGrade, LLMJudge, RewardModelJudge
+from compiler.schema.judges import LLMGrade, LLMJudge, LLMLikelihood, RewardModelJudge
 from compiler.schema.model import ModelSpec
 from compiler.schema.topics import Classified, Generated
 from compiler.stages import Stage
@@ -141,13 +141,13 @@ def judged(judge: JudgeSpec, rows: float, row_tokens: float, prompts: float) -> 
         case LLMGrade():
             new = ANSWER_SHARE * judge.sampling.max_new_tokens
             yield Ask(judge.model, rows, WRITTEN_PROMPT_TOKENS + row_tokens, new, judge.sampling.max_new_tokens)
-        case LLMJudge():
+        case LLMJudge() | LLMLikelihood():
             # Each pair of answers to one prompt in both orders.
             per_prompt = rows / max(1, prompts)
             comparisons = prompts * per_prompt * (per_prompt - 1)
-            new = ANSWER_SHARE * judge.sampling.max_new_tokens
+            longest = judge.sampling.max_new_tokens if isinstance(judge, LLMJudge) else 0
             read = WRITTEN_PROMPT_TOKENS + 2 * row_tokens
-            yield Ask(judge.model, comparisons, read, new, judge.sampling.max_new_tokens)
+            yield Ask(judge.model, comparisons, read, ANSWER_SHARE * longest, longest)
         case _:
             return
 

@@ -37,6 +37,25 @@ class LLMJudge(Worded):
         return (f"prompts/judge_{self.rubric}.j2",)
 
 
+class LLMLikelihood(Worded):
+    """A model compares the answers to one prompt two by two, and nothing is written: of the two verdicts that one
+    counts which it takes for the likelier answer to the question.
+
+    Each comparison is asked twice with the order swapped; the mean of both log-odds decides, so that a liking for one
+    place cancels out. For models that are too small to come to a verdict in words.
+    """
+
+    kind: Literal["llm_likelihood"]
+    model: Annotated[str, Accepts("policy")]
+    """Who is asked: a policy of this recipe."""
+    rubric: Literal["helpfulness", "correctness", "code"]
+    """What the judge is asked to look at: `templates/prompts/judge_<rubric>.j2`."""
+
+    def templates(self) -> tuple[str, ...]:
+        """The question."""
+        return (f"prompts/judge_{self.rubric}.j2",)
+
+
 class LLMGrade(Worded):
     """A model grades each answer by itself (MT-Bench's way); the score is the grade."""
 
@@ -74,4 +93,4 @@ class RewardModelJudge(Worded):
     which nothing was held out; 0 lets it speak on all."""
 
 
-Judge = Annotated[GroundTruth | LLMJudge | LLMGrade | RewardModelJudge, Field(discriminator="kind")]
+Judge = Annotated[GroundTruth | LLMJudge | LLMLikelihood | LLMGrade | RewardModelJudge, Field(discriminator="kind")]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from compiler.artifacts import Kind
 from compiler.schema.base import Piece
-from compiler.schema.judges import LLMGrade, LLMJudge, RewardModelJudge
+from compiler.schema.judges import LLMGrade, LLMJudge, LLMLikelihood, RewardModelJudge
 from compiler.stages.base import PreferencesRef, Stage
 
 
@@ -16,7 +16,9 @@ class Examine(Stage):
     output: ClassVar[Kind] = Kind.EXAMINATION
 
     kind: Literal["examine"]
-    judge: Annotated[Annotated[LLMJudge | LLMGrade | RewardModelJudge, Field(discriminator="kind")], Piece("judges")]
+    judge: Annotated[
+        Annotated[LLMJudge | LLMLikelihood | LLMGrade | RewardModelJudge, Field(discriminator="kind")], Piece("judges")
+    ]
     """Who is examined. A reward model speaks on every family here, whatever its gate."""
     preferences: PreferencesRef
     """The labelled pairs; a row's family is the category that is told apart."""

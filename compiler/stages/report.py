@@ -1,8 +1,8 @@
 """report: the ladder, stage by stage, as HTML and JSON."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from compiler.artifacts import Kind
 from compiler.render import template_names
@@ -22,19 +22,26 @@ class Claim(Record):
 
 
 class Report(Stage):
-    """One row for each evaluation, in this order; in a sweep a row gathers its evaluations over all points."""
+    """One row for each evaluation, in this order; in a sweep a row gathers its evaluations over all points. A report
+    may also be of examinations of judges alone."""
 
     output: ClassVar[Kind] = Kind.REPORT
 
     kind: Literal["report"]
     title: str
     """Heads the report."""
-    rows: Annotated[dict[str, EvaluationRef | tuple[EvaluationRef, ...]], Field(min_length=1)]
+    rows: dict[str, EvaluationRef | tuple[EvaluationRef, ...]] = Field(default_factory=dict)
     """Row title -> evaluation (all points of a sweep are filled in by the compiler)."""
     judges: dict[str, ExaminationRef | tuple[ExaminationRef, ...]] = Field(default_factory=dict)
     """Name of a judge -> its examination (all points of a sweep are filled in by the compiler)."""
     claims: tuple[Claim, ...] = ()
     """Comparisons that the report tests."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Report":
+        if not self.rows and not self.judges:
+            raise ValueError("a report needs `rows` (evaluations of policies) or `judges` (examinations of judges)")
+        return self
 
     def templates(self) -> tuple[str, ...]:
         """The page's words and looks: a report is made again when they change."""

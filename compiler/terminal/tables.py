@@ -193,8 +193,32 @@ def ladder_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
+def judges_table(report: Mapping[str, Any]) -> Table:
+    """Judges on labelled pairs: of those that each decided the share that was right, in percent, family by family."""
+    judges = report["data"]["examinations"]
+    families = sorted({family for one in judges for family in one["families"]})
+    table = Table(title="Judges on labelled pairs", box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.add_column("judge", no_wrap=True)
+    for name in ("pairs", "decided", "right", "score", *families):
+        table.add_column(name.replace("_", " "), justify="right")
+    for one in judges:
+        score = one["mean_of_families"]
+        table.add_row(
+            one["judge"],
+            str(one["pairs"]),
+            str(one["right"] + one["wrong"]),
+            _share(one, interval=True),
+            "" if score is None else f"{100 * score:.1f}",
+            *(
+                _share(one["families"][family], interval=True) if family in one["families"] else ""
+                for family in families
+            ),
+        )
+    return table
+
+
 def _share(numbers: Mapping[str, float | None], *, interval: bool = False) -> str:
-    """Nothing where no program can check an answer."""
+    """Nothing where no program can check an answer, or a judge decided nothing."""
     if numbers["accuracy"] is None or numbers["low"] is None or numbers["high"] is None:
         return ""
     text = f"{100 * numbers['accuracy']:.1f}"

@@ -44,7 +44,7 @@ def all_sequence_logprobs(
     """
     found_S = torch.zeros(len(rows))
     ranks, rank = parallel_state.get_data_parallel_world_size(), parallel_state.get_data_parallel_rank()
-    for numbers in _batches([len(row) for row in rows], group=group, max_tokens=max_tokens)[rank::ranks]:
+    for numbers in token_batches([len(row) for row in rows], group=group, max_tokens=max_tokens)[rank::ranks]:
         batch = pack([rows[row] for row in numbers], [masks[row] for row in numbers], group=group, pad_id=pad_id)
         found_S[numbers] = sequence_logprobs(model, batch).float().cpu()
     if ranks > 1:
@@ -54,8 +54,8 @@ def all_sequence_logprobs(
     return found_S
 
 
-def _batches(lengths: Sequence[int], *, group: int, max_tokens: int) -> list[list[int]]:
-    """Row numbers by batch: groups in the order of their lengths."""
+def token_batches(lengths: Sequence[int], *, group: int, max_tokens: int) -> list[list[int]]:
+    """Row numbers by batch of about `max_tokens` tokens: groups in the order of their lengths."""
     groups = [range(first, min(first + group, len(lengths))) for first in range(0, len(lengths), group)]
     groups.sort(key=lambda members: (sum(lengths[row] for row in members), members.start))
     batches: list[list[int]] = []

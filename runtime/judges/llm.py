@@ -46,16 +46,23 @@ def judge(spec: LLMJudge, rows: Sequence[ResponseRow], ctx: Context) -> Opinion:
     """An answer's score is the share of its comparisons that it won, a tie being half a win; None where none counts."""
     compared = list(comparisons(rows))
     with open_model(spec.model, ctx) as model:
-        answers = iter(Asker(model, spec.sampling, 0).ask(_questions(spec, compared), "comparisons"))
+        answers = iter(Asker(model, spec.sampling, 0).ask(questions(spec.rubric, compared), "comparisons"))
         found = [Found(place(first), place(second)) for first, second in zip(answers, answers, strict=True)]
+    scores = shares_won(rows, compared, [verdicts.winner for verdicts in found])
+    return Opinion(scores, {"comparisons": statistics(compared, found)})
+
+
+def shares_won(
+    rows: Sequence[ResponseRow], compared: Sequence[Comparison], winners: Sequence[Place | None]
+) -> list[ScoreRow]:
+    """The score of each answer: the share that it won of the comparisons that somebody or neither won."""
     won: dict[str, list[float]] = {}
-    for (one, other), verdicts in zip(compared, found, strict=True):
-        if verdicts.winner is not None:
-            share = {"first": 1.0, "second": 0.0, "neither": 0.5}[verdicts.winner]
+    for (one, other), winner in zip(compared, winners, strict=True):
+        if winner is not None:
+            share = {"first": 1.0, "second": 0.0, "neither": 0.5}[winner]
             won.setdefault(one.id, []).append(share)
             won.setdefault(other.id, []).append(1 - share)
-    scores = [ScoreRow(response_id=row.id, score=_mean(won.get(row.id, []))) for row in rows]
-    return Opinion(scores, {"comparisons": statistics(compared, found)})
+    return [ScoreRow(response_id=row.id, score=_mean(won.get(row.id, []))) for row in rows]
 
 
 def comparisons(rows: Sequence[ResponseRow]) -> Iterator[Comparison]:
@@ -93,8 +100,9 @@ def statistics(compared: Sequence[Comparison], found: Sequence[Found]) -> dict[s
     }
 
 
-def _questions(spec: LLMJudge, compared: Sequence[Comparison]) -> Iterator[Question]:
-    template = f"prompts/judge_{spec.rubric}.j2"
+def questions(rubric: str, compared: Sequence[Comparison]) -> Iterator[Question]:
+    """Of each comparison with `one` first, then with `other` first."""
+    template = f"prompts/judge_{rubric}.j2"
     for one, other in compared:
         asked = in_words(one.messages)
         for name, first, second in (("forward", one, other), ("backward", other, one)):

@@ -1,6 +1,7 @@
 """Where rows came from and where they were lost; how good the judges are; how much of the data a model wrote."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from runtime.intervals import wilson
@@ -88,8 +89,43 @@ def examinations(named: Mapping[str, Sequence[str]], lineage: Lineage) -> list[d
     """Judges against labelled pairs: name of a judge -> fingerprints of its examinations, one for each point."""
     found = [(title, lineage.by_fingerprint[one]) for title, ones in named.items() for one in dict.fromkeys(ones)]
     return [
-        {"judge": title, "label": one.label, **{name: one.facts[name] for name in _EXAMINED}} for title, one in found
+        {
+            "judge": title,
+            "label": one.label,
+            **{name: one.facts[name] for name in _EXAMINED},
+            "not_above_chance": [
+                family
+                for family, numbers in one.facts["families"].items()
+                if numbers["low"] is None or numbers["low"] <= _CHANCE
+            ],
+            "comparisons": one.facts.get("comparisons"),
+        }
+        for title, one in found
     ]
+
+
+def agreements_on_labels(named: Mapping[str, Sequence[str]], lineage: Lineage) -> list[dict[str, Any]]:
+    """The same of judges that were examined on the same pairs, over the pairs that both decided."""
+    found = []
+    for (one, ones), (other, others) in combinations(named.items(), 2):
+        for first, second in zip(ones, others, strict=False):
+            mine, theirs = _decided(lineage.by_fingerprint[first]), _decided(lineage.by_fingerprint[second])
+            both = [mine[pair] == theirs[pair] for pair in mine.keys() & theirs.keys()]
+            if both:
+                low, share, high = wilson(sum(both), len(both))
+                label = f"{lineage.by_fingerprint[first].label}, {lineage.by_fingerprint[second].label}"
+                numbers = {"share": share, "low": low, "high": high, "pairs": len(both)}
+                found.append({"label": label, "fingerprint": first, "judges": f"{one}; {other}", **numbers})
+    return found
+
+
+def _decided(examination: Made) -> dict[str, bool]:
+    """Pair -> whether the judge was right, of pairs that it decided."""
+    return {
+        row["id"]: row["verdict"] == "right"
+        for row in read_lines(examination.folder, FILE)
+        if row["verdict"] in ("right", "wrong")
+    }
 
 
 _EXAMINED = (

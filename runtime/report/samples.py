@@ -20,6 +20,8 @@ def samples(rows: Mapping[str, Sequence[Evaluation]]) -> list[dict[str, Any]]:
     or wrong, or no program can tell; of each kind the prompt with the least id is shown, then the next, until there are
     enough.
     """
+    if not rows:
+        return []
     by_row = {title: {question.id: question for question in ones[0].questions} for title, ones in rows.items()}
     first, *_, last = [*by_row.values()] * 2
     changes: dict[str, dict[str, list[str]]] = {}

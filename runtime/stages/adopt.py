@@ -64,8 +64,9 @@ def _adopt_rows(stage: Adopt, source: Rows, files: Sequence[Path], ctx: Context)
     if rows == 0:
         raise ValueError("the files hold no rows")
     checks = {"rows_with_check": adopted.with_check} if source.verifier is not None else {}
-    alone = {"answers_without_a_partner": adopted.partners.alone} if adopted.partners is not None else {}
-    return {"rows": rows, "duplicates": adopted.duplicates, **checks, **alone}
+    partners = adopted.partners
+    unpaired = {"empty_answers": partners.empty, "answers_without_a_partner": partners.alone} if partners else {}
+    return {"rows": rows, "duplicates": adopted.duplicates, **checks, **unpaired}
 
 
 def _adopt_tokenizer(source: TokenizerFile, files: Sequence[Path], ctx: Context) -> dict[str, Any]:

@@ -28,7 +28,8 @@
                   waterfalls: [{stage, kind, points, steps: [{name, rows}], rejected: {reason: rows}}],
                   sources, reward_models, judges, agreements: [{label, judges, share, low, high, pairs}],
                   examinations: [{judge, label, pairs, right, wrong, tie, silent, accuracy, low, high, credited,
-                                  for_the_longer, mean_of_families, families: {family: the same}}]}
+                                  for_the_longer, mean_of_families, families: {family: the same},
+                                  not_above_chance: [family], comparisons}]}
     time        {totals, by_kind, runs}
     stages      [{label, kind, fingerprint, needs, planned_s, wall_s, start_up_s, cpu_s, peak_rss_bytes, ...}], upstream
                 of the report, inputs before users
@@ -104,7 +105,7 @@ def _report(
             "sources": data.sources(lineage),
             "reward_models": data.reward_models(lineage),
             "judges": data.judges(lineage),
-            "agreements": data.agreements(lineage),
+            "agreements": [*data.agreements(lineage), *data.agreements_on_labels(judges, lineage)],
             "examinations": data.examinations(judges, lineage),
         },
         "time": {"totals": times.totals(upstream), "by_kind": times.by_kind(upstream), "runs": times.runs(upstream)},

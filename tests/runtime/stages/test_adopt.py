@@ -107,13 +107,14 @@ def test_every_artifact_of_rows(adopt: Adopt) -> None:
 
 
 def test_answers_that_were_labelled_one_by_one_become_pairs(adopt: Adopt) -> None:
-    said = [("A?", "no 1", False), ("A?", "no 2", 0), ("B?", "lonely", True), ("A?", "yes 1", True), ("A?", "yes 2", 1)]
+    said = [("A?", "no 1", False), ("A?", "no 2", 0), ("B?", "lonely", True), ("A?", "", True), ("A?", "yes 1", True)]
+    said += [("A?", "yes 2", 1)]
     rows = lines(*[{"q": asked, "a": answer, "truthful": label} for asked, answer, label in said])
     fields = {"messages": "q", "response": "a", "good": "truthful"}
     ran = adopt("preferences", {"a.jsonl": rows}, fields=fields)
     pairs = [(row.messages[0].content, row.chosen, row.rejected) for row in read_rows(ran.output, PreferenceRow)]
     assert pairs == [("A?", "yes 1", "no 1"), ("A?", "yes 2", "no 2")]
-    assert ran.facts["answers_without_a_partner"] == 1
+    assert (ran.facts["answers_without_a_partner"], ran.facts["empty_answers"]) == (1, 1)
     table = "q,a,truthful\nA?,yes,True\nA?,no,FALSE\n"
     assert adopt("preferences", {"a.csv": table}, form="csv", fields=fields).facts["rows"] == 1
     with pytest.raises(ValueError, match=r"a\.jsonl:1: `good` is 'perhaps', neither true nor false"):

@@ -1,5 +1,6 @@
 """Topics, prompts, answers and verdicts by a model in this process, which has learnt to say just enough."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -158,3 +159,26 @@ def test_a_chain_from_topics_to_verdicts_in_one_process(
     )
     assert (examined.facts["right"], examined.facts["wrong"]) == (len(LABELLED), 0)
     assert examined.facts["comparisons"]["consistent"]["share"] == 1.0
+    read = examine_by_likelihood(run_stage, model, [pair(asked, *said) for asked, said in LABELLED])
+    assert (read.facts["right"], read.facts["wrong"]) == (len(LABELLED), 0)
+    assert read.facts["comparisons"]["consistent"]["share"] == 1.0
+
+
+def examine_by_likelihood(run_stage: Any, model: Path, pairs: list[PreferenceRow]) -> Any:
+    judge = {"kind": "llm_likelihood", "model": "m", "rubric": "helpfulness"}
+    return run_stage("examine", {"judge": judge, "preferences": "labelled"}, {"m": model, "labelled": pairs})
+
+
+def test_a_likelier_verdict_does_not_mind_places_and_what_is_too_long_gets_none(
+    run_stage: Any, blank: Path, sealed: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """Of a model that knows nothing: exchanged answers exchange right and wrong, pair by pair."""
+    model = sealed(Path(shutil.copytree(blank, tmp_path / "model")))
+    pairs = [pair(asked, *said) for asked, said in LABELLED]
+    turned = [pair(asked, *reversed(said)) for asked, said in LABELLED]
+    one, other = (examine_by_likelihood(run_stage, model, rows) for rows in (pairs, turned))
+    assert one.facts["right"] + one.facts["wrong"] == len(pairs)
+    assert (one.facts["right"], one.facts["wrong"]) == (other.facts["wrong"], other.facts["right"])
+    long = examine_by_likelihood(run_stage, model, [pairs[0], pair("Why?", "so " * 400, "no")])
+    assert (long.facts["silent"], long.facts["comparisons"]["both_readable"]) == (1, 1)
+    assert long.facts["comparisons"]["rejected"] == {"longer than the model's context": 2}

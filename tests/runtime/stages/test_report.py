@@ -21,7 +21,7 @@ from rich.console import Console
 from compiler.artifacts import ArtifactRecord, InputRecord
 from compiler.manifest import Manifest, ManifestInput, Placement
 from compiler.stages.report import Claim, Report
-from compiler.terminal.tables import ladder_table
+from compiler.terminal.tables import judges_table, ladder_table
 from runtime.context import Context
 from runtime.stages import report
 from runtime.stages.examine import summarise
@@ -363,23 +363,52 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(tiny(home / "store", noise=NASTY), TINY_ROWS, TINY_CLAIMS, folder=home / "output")
 
 
+def examined(recipe: Recipe, name: str, verdicts: Sequence[str], **facts: Any) -> None:
+    """The examination of a judge that said this of as many pairs of one kind."""
+    said = [
+        {"id": f"pair-{number}", "family": "kind", "verdict": verdict, "chosen_is_longer": number < 5}
+        for number, verdict in enumerate(verdicts)
+    ]
+    found = {"judge": "llm", **summarise(said), **facts}
+    recipe.seal(name, "examine", stage={"judge": {}}, facts=found, files={"rows.jsonl": said})
+
+
 def test_judges_stand_beside_each_other_on_labelled_pairs(tmp_path: Path) -> None:
     recipe = Recipe(tmp_path / "store", prompts=12)
     recipe.train("base", "pretrain", start="", data="", steps=50, first=6, last=2)
     recipe.exam("exam", "base", 0.5)
-    for name, right in (("sure", 9), ("silent", 0)):
-        said = [
-            {"family": "kind", "verdict": "right" if n < right else "silent", "chosen_is_longer": n < 5}
-            for n in range(9)
-        ]
-        recipe.seal(name, "examine", inputs=["base"], stage={"judge": {}}, facts={"judge": "llm", **summarise(said)})
+    examined(recipe, "sure", ["right"] * 9)
+    examined(recipe, "silent", ["silent"] * 9)
     judges = {"Sure": "sure", "Never says": "silent"}
     ran = write(recipe, {"Base": "exam"}, folder=tmp_path / "out", judges=judges)
     sure, silent = ran.json["data"]["examinations"]
     assert (sure["judge"], sure["accuracy"], sure["for_the_longer"]) == ("Sure", 1.0, 5 / 9)
     assert (silent["judge"], silent["accuracy"], silent["mean_of_families"]) == ("Never says", None, 0.5)
-    assert "Never says" in ran.html
+    assert (sure["not_above_chance"], silent["not_above_chance"]) == ([], ["kind"])
+    assert ran.json["data"]["agreements"] == []
+    assert "Never says is not known to do better than chance on kind" in ran.html
     assert not Page(ran.html).mismatched
+
+
+def test_a_report_may_be_of_judges_alone(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path / "store")
+    share = {"share": 0.25, "low": 0.1, "high": 0.5, "of": 8}
+    compared = {"pairs": 9, "both_readable": 8, "consistent": share, "first_place": share, "ties": 0, "rejected": {}}
+    examined(recipe, "one", ["right"] * 6 + ["wrong", "tie", "wrong"], comparisons=compared)
+    examined(recipe, "other", ["right"] * 4 + ["wrong"] * 4 + ["silent"])
+    ran = write(recipe, {}, folder=tmp_path / "out", judges={"First judge": "one", "Second judge": "other"})
+    (agreement,) = ran.json["data"]["agreements"]
+    assert (agreement["judges"], agreement["pairs"], agreement["share"]) == ("First judge; Second judge", 7, 5 / 7)
+    page = Page(ran.html)
+    assert (page.mismatched, page.open) == ([], [])
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {attributes["href"] for tag, attributes in page.tags if tag == "a"} <= {f"#{name}" for name in ids}
+    assert "ladder" not in ids
+    assert "Judges that compare" in ran.html
+    screen = Console(file=StringIO(), width=120)
+    screen.print(judges_table(ran.json))
+    told = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"First judge +9 +8 +75.0 ±", told)
 
 
 def test_an_exam_that_only_a_judge_grades_stands_in_the_ladder_without_an_accuracy(tmp_path: Path) -> None:
