@@ -1,6 +1,5 @@
 """Judges that are known against labelled pairs, so that what is found can be worked out by hand."""
 
-import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -10,9 +9,13 @@ from typing import Any
 import pytest
 
 from compiler.artifacts import Message, PreferenceRow
+from compiler.pipeline import compile_graph
+from compiler.stages.adopt import Adopt
 from runtime.intervals import wilson
+from runtime.rows import read_rows
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
+RECIPE = Path(__file__).parents[3] / "specs" / "experiments" / "judges.yaml"
 SAMPLING = {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 64}
 
 
@@ -77,47 +80,26 @@ def test_grades_are_compared_and_equal_ones_are_a_tie(run_stage: Any, teach: Any
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the labelled pairs are not beside the repository")
-def test_labelled_pairs_of_others_are_adopted_and_told_apart_by_category(
-    run_stage: Any, teach: Any, tmp_path: Path
-) -> None:
-    hhh = DATA / "hhh_alignment_pairs_public.jsonl"
-    by_question: dict[str, dict[bool, str]] = {}
-    with gzip.open(DATA / "truthfulqa_judge_public.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            by_question.setdefault(row["question"], {})[row["truthful"]] = row["answer"]
-    truthful = tmp_path / "truthful.jsonl"
-    truthful.write_text(
-        "".join(
-            json.dumps({"prompt": asked, "subset": "truthful", "chosen": said[True], "rejected": said[False]}) + "\n"
-            for asked, said in by_question.items()
-            if len(said) == 2 and all(said.values()) and said[True] != said[False]
-        )
-    )
-    with gzip.open(DATA / "hh_harmless_prefs_public.jsonl.gz", "rt", encoding="utf-8") as lines:
-        harmless = [json.loads(line) for line in lines]
-    real = tmp_path / "harmless.jsonl"
-    real.write_text(
-        "".join(json.dumps({**row, "prompt": row["messages"], "subset": "harmless (real)"}) + "\n" for row in harmless)
-    )
-    fields = {"messages": "prompt", "family": "subset"}
-    adopted = run_stage(
-        "adopt",
-        {
-            "artifact": "preferences",
-            "name": "labelled",
-            "files": ("labelled.jsonl",),
-            "revision": "1",
-            "source": {"kind": "rows", "format": "jsonl", "fields": fields},
-        },
-        {},
-        files=[hhh, truthful, real],
-    )
-    rows = [PreferenceRow.model_validate_json(line) for line in (adopted.output / "rows.jsonl").open()]
+def test_labelled_pairs_of_others_are_adopted_and_told_apart_by_category(run_stage: Any, teach: Any) -> None:
+    """By the very stages of the shipped recipe."""
+    graph = compile_graph(RECIPE, [])
+    rows = []
+    for label in ("hh_harmless", "hhh_alignment", "truthfulqa"):
+        stage = graph.stage(label).stage
+        assert isinstance(stage, Adopt)
+        adopted = run_stage("adopt", dict(stage), {}, files=[DATA / Path(stage.files[0]).name])
+        rows += read_rows(adopted.output, PreferenceRow)
+        if label == "truthfulqa":
+            unpaired = adopted.facts["answers_without_a_partner"] + adopted.facts["empty_answers"]
+            assert 2 * adopted.facts["rows"] + unpaired == 6000
     some = [
         row for family in sorted({row.family for row in rows}) for row in [r for r in rows if r.family == family][:6]
     ]
     facts = examine(run_stage, teach(longer), some).facts
-    assert set(facts["families"]) == {"harmless", "helpful", "honest", "other", "truthful", "harmless (real)"}
+    assert set(facts["families"]) == {
+        *("harmless", "helpful", "honest", "other"),
+        *("harmless (hh-rlhf)", "truthful (TruthfulQA)"),
+    }
     expected = sum(len(row.chosen) > len(row.rejected) for row in some)
     assert facts["right"] == expected
     assert facts["for_the_longer"] == 1.0
