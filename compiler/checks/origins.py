@@ -25,6 +25,33 @@ def origins(view: View, label: str) -> Iterator[ProgramStage]:
                 waiting.append(source)
 
 
+Kept = frozenset[tuple[str, frozenset[str]]]
+"""(split, parts of it): what the split stages on a way let through; a split is known by its content."""
+
+
+def ways(view: View, label: str) -> Iterator[tuple[ProgramStage, Kept]]:
+    """The same stages, each with what the split stages on the way from there keep; once for every different way."""
+    start: tuple[str, Kept] = (label, frozenset())
+    seen, waiting = {start}, [start]
+    while waiting:
+        at_label, kept = waiting.pop()
+        at = view.stages[at_label]
+        moved = _moved(at)
+        if not moved:
+            yield at, kept
+        if isinstance(at.stage, Split):
+            kept = kept | {(at.stage.split.model_dump_json(), frozenset(at.stage.parts))}
+        for way in ((source, kept) for source in moved):
+            if way not in seen:
+                seen.add(way)
+                waiting.append(way)
+
+
+def are_apart(one: Kept, other: Kept) -> bool:
+    """Whether no row can have come both ways: some split lets other parts through here than there."""
+    return any(split == same and not parts & others for split, parts in one for same, others in other)
+
+
 def _moved(at: ProgramStage) -> tuple[str, ...]:
     match at.stage:
         case Mix():

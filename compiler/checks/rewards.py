@@ -1,7 +1,7 @@
 """Losses that weigh a pair by its rewards learn from pairs that have some; judges weigh what was learnt."""
 
-from compiler.checks.origins import origins
-from compiler.checks.view import View
+from compiler.checks.origins import are_apart, origins, ways
+from compiler.checks.view import View, spoken
 from compiler.elaborate import ProgramStage
 from compiler.schema.judges import RewardModelJudge
 from compiler.schema.losses import RPO, BradleyTerry
@@ -38,10 +38,20 @@ ONE_REWARD = "helpfulness"
 
 def _check_unseen(view: View, at: ProgramStage, pairs: str, judge: RewardModelJudge) -> None:
     made = view.stages[judge.model]
-    if isinstance(made.stage, RewardModel) and made.stage.preferences == pairs:
+    if not isinstance(made.stage, RewardModel) or made.stage.preferences is None:
+        return
+    learnt = list(ways(view, made.stage.preferences))
+    for origin, kept in ways(view, pairs):
+        if not any(origin is source and not are_apart(kept, others) for source, others in learnt):
+            continue
         message = "the judge has learnt from these very pairs"
+        if made.stage.preferences != pairs:
+            message = (
+                f"the judge may have learnt from some of these pairs: no split divides {spoken(origin)!r} for both"
+            )
         hint = "examine it on others: a split stage divides rows by their prompts"
         view.blame(at, "preferences", message, "contamination", hint=hint, related=((made.at, "learnt from"),))
+        return
 
 
 def _check_weights(view: View, at: ProgramStage, field: str, judge: RewardModelJudge) -> None:
