@@ -147,8 +147,14 @@ def uses(record: ArtifactRecord, names: Collection[str], store: Store) -> tuple[
     return tuple(found)
 
 
+_UNASKED = ("hand_made", "mined")
+"""Origins of topics that were there before any model was asked."""
+
+
 def _models(row: Mapping[str, Any], record: ArtifactRecord, store: Store) -> tuple[ArtifactRecord, ...]:
-    """Inputs of the stage without rows that are no tokenizer: whom it asked."""
+    """Inputs of the stage without rows that are no tokenizer: whom it asked. None for a topic that no model named."""
+    if row.get("origin") in _UNASKED:
+        return ()
     asked = [one for one in store.inputs(record) if ROWS not in one.files and one.kind not in ("tokenizer", "tokenize")]
     wrote = [one for one in asked if one.fingerprint == row.get("by")]
     return tuple(wrote or asked)

@@ -41,8 +41,9 @@ def store(tmp_path: Path) -> Path:
         asked = [{"role": "user", "content": f"about {name}"}]
         return {"id": f"{name}-{number}", "prompt_id": name, "messages": asked, "response": text, "by": by}
 
-    seal("topics", "topics", [], [{"id": f"topic{n}", "topic": f"thing {n}", "origin": "mined"} for n in range(3)])
     seal("teacher", "sft", [])
+    topics = [{"id": f"topic{n}", "topic": f"thing {n}", "origin": ("mined", "generated")[n % 2]} for n in range(3)]
+    seal("topics", "topics", ["teacher"], topics)
     seal("served", "endpoint", [], model="some/model")
     seal("reward", "reward_model", [])
     prompts = [{"id": f"prompt{n}", "messages": [{"role": "user", "content": f"about thing {n}"}], "origin": "open_qa",
@@ -96,6 +97,8 @@ def test_a_training_row_is_followed_back_to_its_topic_models_and_scores(
     assert (prompt["id"], [model["label"] for model in prompt["models"]]) == ("prompt1", ["teacher"])
     (topic,) = prompt["made_from"]
     assert (topic["row"]["topic"], topic["made_from"]) == ("thing 1", [])
+    assert [model["label"] for model in topic["models"]] == ["teacher"]
+    assert traced(store, "topic2", capsys)["models"] == []  # mined, not named by a model
 
 
 def test_a_row_is_followed_forward_to_what_learnt_from_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
