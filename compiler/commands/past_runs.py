@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from compiler.commands.mistakes import UserError
 from compiler.errors import did_you_mean
-from compiler.runs.layout import find_run
+from compiler.runs.layout import find_run, read_jobs
 
 
 def named_run(arguments: argparse.Namespace) -> Path:
@@ -14,4 +16,11 @@ def named_run(arguments: argparse.Namespace) -> Path:
     if run is None:
         names = [path.name for path in (arguments.store / "runs").glob("*")]
         raise UserError(f"no run {arguments.run!r} under {arguments.store}; {did_you_mean(arguments.run, names)}")
+    try:
+        read_jobs(run)
+    except ValidationError:
+        raise UserError(
+            f"run {run.name} was written by another version of rung, which this one cannot read; a new run of its recipe "
+            "reuses what it has sealed"
+        ) from None
     return run

@@ -55,6 +55,17 @@ def test_what_does_not_exist_is_the_users_mistake(
     assert "Traceback" not in shown.err + shown.out
 
 
+@pytest.mark.parametrize("command", ["status", "report", "resume", "cancel", "logs"])
+def test_a_run_of_another_version_is_said_to_be_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "runs" / "old-20250101-120000-abcd"
+    old.mkdir(parents=True)
+    (old / "jobs.json").write_text('{"executor": "local", "jobs": [{"label": "base", "threads_of_old": 2}]}')
+    assert main([command, "old", "--store", str(tmp_path)]) == 2
+    assert "run old-20250101-120000-abcd was written by another version of rung" in capsys.readouterr().err
+
+
 def test_the_plan_as_json_has_what_scripts_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(RECIPE), "--store", str(tmp_path), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
