@@ -20,7 +20,7 @@ def named_run(arguments: argparse.Namespace) -> Path:
         read_jobs(run)
     except ValidationError:
         raise UserError(
-            f"run {run.name} was written by another version of rung, which this one cannot read; a new run of its recipe "
-            "reuses what it has sealed"
+            f"run {run.name} was written by another version of rung, and this one cannot read it; a new run of its "
+            "recipe reuses what it has sealed"
         ) from None
     return run

@@ -55,7 +55,7 @@ def test_what_does_not_exist_is_the_users_mistake(
     assert "Traceback" not in shown.err + shown.out
 
 
-@pytest.mark.parametrize("command", ["status", "report", "resume", "cancel", "logs"])
+@pytest.mark.parametrize("command", ["status", "report", "resume", "cancel"])
 def test_a_run_of_another_version_is_said_to_be_one(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
