@@ -73,9 +73,15 @@ class Decoder:
         angles = self._angles[last] if places_B is None else self._angles[places_B, 0][:, None, None]
         turn = (angles.cos().to(hidden_BH.dtype), angles.sin().to(hidden_BH.dtype))
         mask = None if mask_B11M is None else mask_B11M.to(hidden_BH.dtype)
+        everything = slice(None)
+        new = (
+            (everything, everything, last)
+            if places_B is None
+            else (torch.arange(len(tokens_B), device=places_B.device), everything, places_B)
+        )
         for layer in self._layers:
             cache = caches[layer.number]
-            hidden_BH = hidden_BH + self._attend(layer, hidden_BH, turn, mask, cache, places_B, last)
+            hidden_BH = hidden_BH + self._attend(layer, hidden_BH, turn, mask, cache, new, last)
             inner = layer.up(layer.feed_forward_norm(hidden_BH))
             if self._spec.gated:
                 gate, inner = inner.chunk(2, dim=-1)
@@ -92,9 +98,10 @@ class Decoder:
         turn: tuple[Tensor, Tensor],
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
-        places_B: Tensor | None,
+        new: tuple[Any, ...],
         last: int,
     ) -> Tensor:
+        """`new`: where in the cache the new keys and values go, [B, G, D] of it."""
         groups, channels = self._spec.num_query_groups, self._spec.head_dim
         num_rows = len(hidden_BH)
         qkv = layer.qkv(layer.attention_norm(hidden_BH)).view(num_rows, groups, -1, channels)
@@ -103,13 +110,8 @@ class Decoder:
             heads = torch.cat((layer.query_norm(heads[:, :, :-1]), layer.key_norm(heads[:, :, -1:])), dim=2)
         heads = _turned(heads, turn)
         keys_BGMD, values_BGMD = cache
-        if places_B is None:
-            keys_BGMD[:, :, last] = heads[:, :, -1]
-            values_BGMD[:, :, last] = value_BGD
-        else:
-            rows_B = torch.arange(num_rows, device=places_B.device)
-            keys_BGMD[rows_B, :, places_B] = heads[:, :, -1]
-            values_BGMD[rows_B, :, places_B] = value_BGD
+        keys_BGMD[new] = heads[:, :, -1]
+        values_BGMD[new] = value_BGD
         # The R heads that share a key stand where a sequence's queries would, so that no key is repeated.
         context_BGRD = functional.scaled_dot_product_attention(
             heads[:, :, :-1], keys_BGMD[:, :, : last + 1], values_BGMD[:, :, : last + 1], attn_mask=mask
