@@ -32,7 +32,7 @@ from compiler.runs.layout import (
 )
 from compiler.runs.local import AlreadyRunningError
 from compiler.runs.queue import Queue, QueuedJob
-from compiler.runs.series import forgotten, last_series
+from compiler.runs.series import Series, forgotten, last_series
 from compiler.runs.status import run_queue
 
 _NO_LIMIT_MIN = 60 * 24 * 365
@@ -66,16 +66,18 @@ def submit_missing(run: Path) -> Submitted:
             if not _wanted(job):
                 continue
             after = [ids[need] for need in job.needs for ids in (new, alive) if need in ids]
-            series = _alive_series(run, job, queue)
-            if series and not last_series(_events(run, job)).after.issuperset(after):
+            series = _submission(run, job, queue)
+            waiting = [one.job_id for one in series.found(queue, job_name(job.label, run.name)) if one.alive]
+            if waiting and not series.after.issuperset(after):
                 # They wait for a job that has failed; Slurm takes some seconds to see that they never will start.
-                _scancel([one.job_id for one in _jobs(run, job, queue) if one.alive])
-                series = []
-            last = series[-1] if series else ""
-            legs = _legs_to_submit(run, job, begun=bool(series))
-            for number, leg in list(enumerate(legs, start=1))[len(series) :]:
+                _scancel(waiting)
+                waiting = []
+            begun = series.job_ids if waiting else ()
+            last = begun[-1] if begun else ""
+            legs = _legs_to_submit(run, job, begun=bool(begun))
+            for number, leg in list(enumerate(legs, start=1))[len(begun) :]:
                 last = _submit(run, job, _Link(number, leg), after, last, lock)
-            (alive if len(series) == len(legs) else new)[job.label] = last
+            (alive if len(begun) == len(legs) else new)[job.label] = last
     return Submitted(new, alive)
 
 
@@ -113,20 +115,19 @@ def _events(run: Path, job: RunJob) -> list[dict[str, Any]]:
     return list(read_events(journal_path(run, job.label)))
 
 
-def _jobs(run: Path, job: RunJob, queue: Queue) -> Sequence[QueuedJob]:
-    """The jobs of the stage's last submission; one that was cut short is known by its name, and told of now."""
+def _submission(run: Path, job: RunJob, queue: Queue) -> Series:
+    """The stage's last one; a job of one that was cut short is known by its name, and told of now."""
     series = last_series(_events(run, job))
     lost = forgotten(series, queue, job.label, run.name)
     if lost is not None:
         append_event(journal_path(run, job.label), "queued", job_id=lost.job_id)
         series = replace(series, job_ids=(*series.job_ids, lost.job_id))
-    return series.found(queue, job_name(job.label, run.name))
+    return series
 
 
-def _alive_series(run: Path, job: RunJob, queue: Queue) -> list[str]:
-    """Ids of the stage's last submission, ended ones of its chain included; none unless one of them is alive."""
-    found = _jobs(run, job, queue)
-    return list(last_series(_events(run, job)).job_ids) if any(one.alive for one in found) else []
+def _jobs(run: Path, job: RunJob, queue: Queue) -> Sequence[QueuedJob]:
+    """Those of the stage's last submission that Slurm knows."""
+    return _submission(run, job, queue).found(queue, job_name(job.label, run.name))
 
 
 class _Link(NamedTuple):
